@@ -1,0 +1,1 @@
+//! The CI a run stands in: groups, masks, outputs.

@@ -1,0 +1,2 @@
+//! Configuration: command line, environment, `plimsoll.yaml`, defaults, in this order; each value
+//! knows its origin. The only reader of the environment.

@@ -1,0 +1,1 @@
+//! Fetches the facts that checks need and turns failures into unmet needs.

@@ -1,0 +1,87 @@
+//! Words of the OCI image and distribution specifications: digest, diff id, reference, tag,
+//! platform, descriptor, manifest, config, history, and the path of a file inside an image.
+//!
+//! Models come from `oci-spec`; what it leaves open (strict references, paths that cannot leave
+//! the image, label order) is typed here. No I/O except through [`ImageSource`].
+
+mod config;
+mod image_path;
+mod reference;
+mod source;
+mod tag;
+
+pub use config::{Config, History, ImageConfig, RootFs};
+pub use image_path::ImagePath;
+pub use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};
+pub use reference::{Reference, ReferenceError};
+pub use source::{ImageSource, RawManifest, SourceError, VerifyingReader};
+pub use tag::{Tag, TagError};
+
+use serde::{Deserialize, Serialize};
+
+/// Digest of a layer's *uncompressed* tar stream (image-spec, config.md, `rootfs.diff_ids`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DiffId(pub Digest);
+
+impl std::fmt::Display for DiffId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Position of a layer in the image; 0 is the bottom of the base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LayerIndex(pub u32);
+
+impl std::fmt::Display for LayerIndex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// `os/architecture[/variant]` (image-spec, image-index.md, `platform`).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Platform {
+    /// `linux`, `windows`, …
+    pub os: String,
+    /// GOARCH name: `amd64`, `arm64`, `ppc64le`, `s390x`, …
+    pub architecture: String,
+    /// `v8` and the like
+    pub variant: Option<String>,
+}
+
+impl std::fmt::Display for Platform {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)?;
+        self.variant
+            .iter()
+            .try_for_each(|variant| write!(f, "/{variant}"))
+    }
+}
+
+impl std::str::FromStr for Platform {
+    type Err = PlatformError;
+
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let mut parts = text.split('/');
+        let (os, architecture, variant) = (parts.next(), parts.next(), parts.next());
+        match (os, architecture, parts.next()) {
+            (Some(os), Some(architecture), None)
+                if !os.is_empty() && !architecture.is_empty() && variant != Some("") =>
+            {
+                Ok(Self {
+                    os: os.to_owned(),
+                    architecture: architecture.to_owned(),
+                    variant: variant.map(str::to_owned),
+                })
+            }
+            _ => Err(PlatformError(text.to_owned())),
+        }
+    }
+}
+
+/// A platform that is not `os/architecture[/variant]`.
+#[derive(Debug, thiserror::Error)]
+#[error("platform `{0}` is not of the form os/architecture[/variant], such as linux/amd64")]
+pub struct PlatformError(pub String);

@@ -1,0 +1,1 @@
+//! Pure: configuration to what will be built, assessed and pushed, and why.

@@ -1,0 +1,3 @@
+//! The registry over HTTP: credentials, pulling (an [`crate::oci::ImageSource`]).
+
+pub mod auth;

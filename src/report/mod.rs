@@ -1,0 +1,124 @@
+//! The report of a run, and the formats it is written in. Pure: a reporter turns a [`Report`] into
+//! bytes; files, colours of the terminal and exit codes are decided elsewhere.
+
+use std::io;
+
+use crate::{
+    finding::{Assessment, Finding},
+    oci::{Digest, Platform},
+};
+
+/// How heavy a lint is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LintLevel {
+    /// worth a look
+    Note,
+    /// likely a mistake
+    Warning,
+    /// stops the run
+    Error,
+}
+
+/// Something said of the Dockerfile or the configuration that is no assessment of an image: a
+/// BuildKit build check, a construct that `check` warns of, the step that failed the build.
+#[derive(Debug, Clone)]
+pub struct Lint {
+    /// `build/StageNameCasing`, `dockerfile/dangling-continuation`, `build/failed`
+    pub rule: String,
+    /// one line on what the lint is about
+    pub title: String,
+    /// weight
+    pub level: LintLevel,
+    /// page about it
+    pub help_uri: Option<String>,
+    /// what and where
+    pub finding: Finding,
+}
+
+/// Which image was judged.
+#[derive(Debug, Clone)]
+pub struct ImageIdentity {
+    /// as the user wrote it, or as it will be pushed
+    pub reference: String,
+    /// digest of the manifest; `None` for predictions made before there is an image
+    pub digest: Option<Digest>,
+    /// digest of the configuration
+    pub config_digest: Option<Digest>,
+    /// platform
+    pub platform: Option<Platform>,
+    /// the tag that was judged
+    pub tag: Option<String>,
+}
+
+/// The base image, as far as it is known.
+#[derive(Debug, Clone)]
+pub struct BaseSummary {
+    /// reference
+    pub reference: String,
+    /// digest
+    pub digest: Option<Digest>,
+    /// number of its layers
+    pub layers: usize,
+}
+
+/// The verdict on one image.
+#[derive(Debug, Clone)]
+pub struct ImageReport {
+    /// which
+    pub image: ImageIdentity,
+    /// in order
+    pub assessments: Vec<Assessment>,
+    /// installed packages, keys not counted; `None` when they could not be read
+    pub packages_count: Option<usize>,
+    /// base image
+    pub base: Option<BaseSummary>,
+    /// seconds each stage took, by stage word
+    pub timings: Vec<(&'static str, f64)>,
+}
+
+/// What stage words the report is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportKind {
+    /// `plimsoll check`: predictions, nothing was built
+    Check,
+    /// `plimsoll scan` or `run`
+    Scan,
+    /// the build failed or only a build was asked for
+    Build,
+}
+
+/// A run's report: one image, several platforms, or none when the build failed.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// of what
+    pub kind: ReportKind,
+    /// all that was asked succeeded: no blocking failure, nothing required left unassessed
+    pub passed: bool,
+    /// one per platform
+    pub images: Vec<ImageReport>,
+    /// build checks, static lints, build failure
+    pub lints: Vec<Lint>,
+    /// repository-relative path and text of each file that findings point into (line hashes)
+    pub sources: Vec<SourceText>,
+    /// path of the Dockerfile: the SARIF category is `plimsoll/<path>/`
+    pub dockerfile: Option<String>,
+    /// when the report was made, UTC
+    pub created: jiff::Timestamp,
+}
+
+/// A text that findings point into.
+#[derive(Debug, Clone)]
+pub struct SourceText {
+    /// repository-relative path
+    pub file: String,
+    /// whole content
+    pub text: String,
+}
+
+/// Writes a report in one format.
+pub trait Reporter: Sync {
+    /// the format's name on the command line
+    fn name(&self) -> &'static str;
+    /// writes it
+    fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()>;
+}

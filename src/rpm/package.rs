@@ -1,0 +1,130 @@
+//! What an rpm header says of a package and its files.
+
+use std::fmt;
+
+use crate::oci::ImagePath;
+
+/// Name, epoch, version, release, architecture. An absent epoch compares as 0 but stays absent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Nevra {
+    /// `NAME`
+    pub name: String,
+    /// `EPOCH`
+    pub epoch: Option<u32>,
+    /// `VERSION`
+    pub version: String,
+    /// `RELEASE`
+    pub release: String,
+    /// `ARCH`; `None` for `gpg-pubkey` entries
+    pub arch: Option<String>,
+}
+
+impl fmt::Display for Nevra {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-", self.name)?;
+        self.epoch
+            .iter()
+            .try_for_each(|epoch| write!(f, "{epoch}:"))?;
+        write!(f, "{}-{}", self.version, self.release)?;
+        self.arch.iter().try_for_each(|arch| write!(f, ".{arch}"))
+    }
+}
+
+/// One installed package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Package {
+    /// identity
+    pub nevra: Nevra,
+    /// `VENDOR`
+    pub vendor: Option<String>,
+    /// `SOURCERPM`, a file name
+    pub source_rpm: Option<String>,
+    /// `LICENSE`
+    pub license: Option<String>,
+    /// `SUMMARY`, first locale
+    pub summary: Option<String>,
+    /// `BUILDHOST`
+    pub build_host: Option<String>,
+    /// `SIZE`/`LONGSIZE`, bytes installed
+    pub size: u64,
+    /// `INSTALLTIME`, seconds since 1970
+    pub install_time: Option<u64>,
+    /// `BUILDTIME`, seconds since 1970
+    pub build_time: Option<u64>,
+    /// `MODULARITYLABEL`, `name:stream:version:context`
+    pub module: Option<String>,
+    /// id of the key that signed the header or the package, 16 lower-case hex digits
+    pub signing_key: Option<String>,
+    /// `SIGMD5`, lower-case hex
+    pub sig_md5: Option<String>,
+    /// `SHA1HEADER`
+    pub sha1_header: Option<String>,
+    /// `SHA256HEADER`
+    pub sha256_header: Option<String>,
+    /// rpm's number of the digest algorithm of [`FileEntry::digest`] (RFC 4880 9.4): 1 MD5, 2 SHA-1,
+    /// 8 SHA-256, 9 SHA-384, 10 SHA-512; absent in the header means MD5
+    pub file_digest_algo: u32,
+    /// the files it owns, in header order
+    pub files: Vec<FileEntry>,
+}
+
+impl Package {
+    /// `gpg-pubkey` entries are imported keys, not packages.
+    pub fn is_key(&self) -> bool {
+        self.nevra.name == "gpg-pubkey"
+    }
+}
+
+/// `FILESTATES` of one file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileState {
+    /// 0: installed
+    Normal,
+    /// 1: replaced by another package's
+    Replaced,
+    /// 2: not installed (docs, languages)
+    NotInstalled,
+    /// 3: on a shared file system
+    NetShared,
+    /// 4: of the other colour on a multilib system
+    WrongColor,
+    /// no state, or one that rpm does not define
+    Missing,
+}
+
+/// One file of a package as the header describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileEntry {
+    /// `DIRNAMES[DIRINDEXES] + BASENAMES`, or `OLDFILENAMES`; directory links are not resolved
+    pub path: ImagePath,
+    /// `FILESIZES`/`LONGFILESIZES`, bytes
+    pub size: u64,
+    /// `st_mode`: type and permission bits
+    pub mode: u16,
+    /// `FILEMTIMES`, seconds since 1970
+    pub mtime: u32,
+    /// `FILEDIGESTS`, raw bytes; empty for what is not a regular file
+    pub digest: Box<[u8]>,
+    /// `FILELINKTOS`; empty for what is not a symbolic link
+    pub link_target: Box<[u8]>,
+    /// `FILEFLAGS`: 1 config, 2 doc, 8 missingok, 16 noreplace, 64 ghost, 128 license, 256 readme,
+    /// 4096 artifact
+    pub flags: u32,
+    /// `FILEVERIFYFLAGS`: 1 digest, 2 size, 4 link, 8 user, 16 group, 32 mtime, 64 mode, 128 rdev,
+    /// 256 caps
+    pub verify_flags: u32,
+    /// `FILEUSERNAME`
+    pub user: std::sync::Arc<str>,
+    /// `FILEGROUPNAME`
+    pub group: std::sync::Arc<str>,
+    /// `FILECAPS`, text as `cap_to_text` writes it; empty for none
+    pub caps: Box<str>,
+    /// `FILERDEVS`
+    pub rdev: u16,
+    /// `FILEINODES`; equal numbers within a package are hard links
+    pub inode: u32,
+    /// `FILECOLORS`
+    pub color: u32,
+    /// `FILESTATES`
+    pub state: FileState,
+}
