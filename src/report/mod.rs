@@ -1,10 +1,30 @@
 //! The report of a run, and the formats it is written in. Pure: a reporter turns a [`Report`] into
 //! bytes; files, colours of the terminal and exit codes are decided elsewhere.
 
+mod github;
+mod gitlab;
+mod json;
+mod junit;
+mod line_hash;
+mod markdown;
+mod preflight;
+mod sarif;
+mod table;
+mod view;
+
+pub use self::sarif::Sarif;
+pub use github::GitHub;
+pub use gitlab::GitLab;
+pub use json::{Json, schema};
+pub use junit::JUnit;
+pub use markdown::Markdown;
+pub use preflight::Preflight;
+pub use table::Table;
+
 use std::io;
 
 use crate::{
-    finding::{Assessment, Finding},
+    finding::{Assessment, Finding, Location},
     oci::{Digest, Platform},
 };
 
@@ -72,6 +92,8 @@ pub struct ImageReport {
     pub packages_count: Option<usize>,
     /// base image
     pub base: Option<BaseSummary>,
+    /// where to point when nothing nearer is known: the last `FROM`
+    pub fallback: Option<Location>,
     /// seconds each stage took, by stage word
     pub timings: Vec<(&'static str, f64)>,
 }
@@ -122,3 +144,15 @@ pub trait Reporter: Sync {
     /// writes it
     fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()>;
 }
+
+/// Every format, by name.
+pub static REPORTERS: &[&dyn Reporter] = &[
+    &Table { color: false },
+    &Json,
+    &Sarif,
+    &JUnit,
+    &Markdown,
+    &GitHub,
+    &GitLab,
+    &Preflight,
+];

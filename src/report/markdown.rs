@@ -1,0 +1,174 @@
+//! `markdown`: step summary and pull request comment, under GitHub's 1 MiB.
+
+use std::{fmt::Write as _, io};
+
+use super::{ImageReport, Report, Reporter, view};
+use crate::finding::{Assessment, Finding};
+use view::Weight;
+
+/// `--format markdown`
+pub struct Markdown;
+
+/// A step summary over 1,024 KiB is thrown away whole; the rest is for the closing line.
+const LIMIT: usize = 1_000_000;
+
+impl Reporter for Markdown {
+    fn name(&self) -> &'static str {
+        "markdown"
+    }
+
+    fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
+        let mut text = String::new();
+        for image in &report.images {
+            image_section(image, &mut text);
+        }
+        lint_section(report, &mut text);
+        if text.len() > LIMIT {
+            let cut = (0..=LIMIT)
+                .rev()
+                .find(|&i| text.is_char_boundary(i))
+                .unwrap_or(0);
+            let cut = text[..cut].rfind('\n').map_or(0, |line| line + 1);
+            text.truncate(cut);
+            text.push_str("\n\n… the rest is left out here; the JSON report holds everything\n");
+        }
+        out.write_all(text.as_bytes())
+    }
+}
+
+fn image_section(image: &ImageReport, text: &mut String) {
+    let counts = view::counts(&image.assessments);
+    let verdict = if counts.failed > 0 { "✗" } else { "✓" };
+    let _ = write!(text, "### {verdict} {}\n\n", code(&image.image.reference));
+    let _ = write!(text, "{counts}");
+    if let Some(platform) = &image.image.platform {
+        let _ = write!(text, " · {platform}");
+    }
+    if let Some(digest) = &image.image.digest {
+        let _ = write!(text, " · {}", code(digest.as_ref()));
+    }
+    if let Some(packages) = image.packages_count {
+        let _ = write!(text, " · {packages} packages");
+    }
+    text.push_str("\n\n| | assessment | result | where |\n| - | - | - | - |\n");
+    for assessment in &image.assessments {
+        assessment_row(assessment, text);
+    }
+    text.push('\n');
+    let found: Vec<&Assessment> = image
+        .assessments
+        .iter()
+        .filter(|a| !a.findings().is_empty())
+        .collect();
+    if !found.is_empty() {
+        text.push_str("<details><summary>Findings and remedies</summary>\n\n");
+        for assessment in found {
+            let _ = write!(text, "**{}**\n\n", assessment.rule.id);
+            for finding in assessment.findings() {
+                finding_item(finding, text);
+            }
+            text.push('\n');
+        }
+        text.push_str("</details>\n\n");
+    }
+}
+
+fn assessment_row(assessment: &Assessment, text: &mut String) {
+    let place = assessment
+        .findings()
+        .first()
+        .and_then(place)
+        .unwrap_or_default();
+    let why = view::why(assessment);
+    let result = if why.is_empty() {
+        assessment.outcome_name()
+    } else {
+        &why
+    };
+    let _ = writeln!(
+        text,
+        "| {} | [{}]({}) | {} | {} |",
+        view::symbol(assessment),
+        assessment.rule.id,
+        view::rule_page(assessment.rule.id),
+        cell(result),
+        place
+    );
+}
+
+fn finding_item(finding: &Finding, text: &mut String) {
+    let place = place(finding)
+        .map(|place| format!("{place} "))
+        .unwrap_or_default();
+    let _ = writeln!(text, "- {place}{}", cell(&finding.message));
+    if let Some(remedy) = &finding.remedy {
+        let _ = writeln!(text, "  - {}", cell(remedy));
+    }
+    if let Some(patch) = &finding.patch {
+        let _ = writeln!(text, "  - {}", code(patch));
+    }
+}
+
+fn lint_section(report: &Report, text: &mut String) {
+    let lints: Vec<_> = view::items(report)
+        .into_iter()
+        .filter(|i| i.image.is_none())
+        .collect();
+    if lints.is_empty() {
+        return;
+    }
+    text.push_str("### Dockerfile\n\n| | rule | finding | where |\n| - | - | - | - |\n");
+    for item in lints {
+        let symbol = match item.weight {
+            Weight::Error => "✗",
+            Weight::Warning => "!",
+            Weight::Note => "·",
+        };
+        let _ = writeln!(
+            text,
+            "| {symbol} | {} | {} | {} |",
+            code(item.rule),
+            cell(&item.finding.message),
+            place(&item.finding).unwrap_or_default()
+        );
+    }
+    text.push('\n');
+}
+
+fn place(finding: &Finding) -> Option<String> {
+    finding
+        .location
+        .as_ref()
+        .map(|at| code(&format!("{}:{}", at.file, at.line)))
+}
+
+/// Text inside a table cell: nothing of it is markup.
+fn cell(text: &str) -> String {
+    view::printable(text)
+        .chars()
+        .fold(String::with_capacity(text.len()), |mut cell, c| {
+            match c {
+                '<' => cell.push_str("&lt;"),
+                '>' => cell.push_str("&gt;"),
+                '&' => cell.push_str("&amp;"),
+                // `@name` would notify people, `#1` would link
+                '@' => cell.push_str("@\u{200b}"),
+                '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '!' | '~' => {
+                    cell.push('\\');
+                    cell.push(c);
+                }
+                c => cell.push(c),
+            }
+            cell
+        })
+}
+
+/// A code span; a `|` would end the table cell even here.
+fn code(text: &str) -> String {
+    let text = view::printable(text).replace('|', "\\|");
+    if text.contains('`') {
+        format!("`` {text} ``")
+    } else {
+        format!("`{text}`")
+    }
+}
