@@ -1,0 +1,1 @@
+"""The VendorX volume driver (an example: it drives nothing)."""
