@@ -15,6 +15,7 @@ pub mod oci;
 pub mod pipeline;
 pub mod plan;
 pub mod policy;
+pub mod progress;
 pub mod registry;
 pub mod report;
 pub mod rpm;

@@ -1,1 +1,90 @@
-//! The CI a run stands in: groups, masks, outputs.
+//! The CI a run stands in, as far as its log is concerned: foldable groups, masks, and a fence
+//! around output that is not ours. Deliberately knows no API.
+
+use crate::secret::Secret;
+
+/// Which log the run writes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ci {
+    /// GitHub Actions: workflow commands
+    GitHub,
+    /// GitLab CI: section markers
+    GitLab,
+    /// anything else
+    #[default]
+    Plain,
+}
+
+impl Ci {
+    /// Opens a foldable group. `name` is `[a-z_]+`; `unix` is the time in seconds since 1970.
+    pub fn open(self, name: &str, title: &str, unix: i64) -> Option<String> {
+        match self {
+            Self::GitHub => Some(format!("::group::{}", escape_data(title))),
+            Self::GitLab => Some(format!(
+                "\u{1b}[0Ksection_start:{unix}:{name}\r\u{1b}[0K{title}"
+            )),
+            Self::Plain => None,
+        }
+    }
+
+    /// Closes the group `name`.
+    pub fn close(self, name: &str, unix: i64) -> Option<String> {
+        match self {
+            Self::GitHub => Some("::endgroup::".to_owned()),
+            Self::GitLab => Some(format!("\u{1b}[0Ksection_end:{unix}:{name}\r\u{1b}[0K")),
+            Self::Plain => None,
+        }
+    }
+
+    /// Keeps the CI from obeying what a build prints, until [`Ci::unfence`] with the same token.
+    /// The token must not be guessable from inside the build.
+    pub fn fence(self, token: &str) -> Option<String> {
+        (self == Self::GitHub).then(|| format!("::stop-commands::{token}"))
+    }
+
+    /// Ends a [`Ci::fence`].
+    pub fn unfence(self, token: &str) -> Option<String> {
+        (self == Self::GitHub).then(|| format!("::{token}::"))
+    }
+
+    /// Asks the CI to hide a secret in everything that follows. GitLab has no such command.
+    pub fn mask(self, secret: &Secret) -> Option<String> {
+        let text = secret.expose_str().filter(|text| !text.trim().is_empty())?;
+        (self == Self::GitHub).then(|| format!("::add-mask::{}", escape_data(text)))
+    }
+}
+
+/// Escapes the data of a workflow command (actions/toolkit, `escapeData`).
+fn escape_data(text: &str) -> String {
+    crate::report::escape_data(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Ci;
+    use crate::secret::Secret;
+
+    #[test]
+    fn groups_are_written_in_the_words_of_each_ci() {
+        assert_eq!(
+            Ci::GitHub.open("build", "a%\nb", 7).unwrap(),
+            "::group::a%25%0Ab"
+        );
+        assert_eq!(Ci::GitHub.close("build", 7).unwrap(), "::endgroup::");
+        assert_eq!(
+            Ci::GitLab.open("build", "Build", 7).unwrap(),
+            "\u{1b}[0Ksection_start:7:build\r\u{1b}[0KBuild"
+        );
+        assert_eq!(Ci::Plain.open("build", "Build", 7), None);
+    }
+
+    #[test]
+    fn only_github_can_mask_and_nothing_is_masked_for_an_empty_secret() {
+        assert_eq!(
+            Ci::GitHub.mask(&Secret::new("a\nb")).unwrap(),
+            "::add-mask::a%0Ab"
+        );
+        assert_eq!(Ci::GitHub.mask(&Secret::new(" ")), None);
+        assert_eq!(Ci::GitLab.mask(&Secret::new("x")), None);
+    }
+}

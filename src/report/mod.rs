@@ -14,6 +14,7 @@ mod view;
 
 pub use self::sarif::Sarif;
 pub use github::GitHub;
+pub(crate) use github::escape_data;
 pub use gitlab::GitLab;
 pub use json::{Json, schema};
 pub use junit::JUnit;

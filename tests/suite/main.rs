@@ -1,8 +1,10 @@
 //! The integration suite: one binary, one module a subject.
+
 #![expect(
     clippy::unwrap_used,
     clippy::disallowed_methods,
-    reason = "tests may panic and read files"
+    clippy::print_stderr,
+    reason = "tests may panic, read files and say what they skip"
 )]
 
 mod reports;

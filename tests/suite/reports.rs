@@ -55,14 +55,14 @@ static VULNERABILITIES: Rule = Rule {
 
 const DOCKERFILE: &str = "FROM registry.example.com/base:1\nCOPY a|b /x\nUSER 0\n";
 
-fn at(line: u32) -> Option<Location> {
-    Some(Location {
+fn at(line: u32) -> Location {
+    Location {
         file: "images/a b/Dockerfile".to_owned(),
         line,
         end_line: line,
         column: None,
         end_column: None,
-    })
+    }
 }
 
 fn digest(byte: &str) -> Digest {
@@ -88,7 +88,7 @@ fn image(findings: usize) -> ImageReport {
     let setuid = (0..findings).map(|n| {
         let path = ImagePath::new(format!("/opt/tool-{n}\n\u{7}"));
         Finding::new("setuid", format!("{path} is setuid root; {}", hostile()))
-            .at(at(2))
+            .at(Some(at(2)))
             .in_layer(LayerIndex(2))
             .on_path(path)
     });
@@ -115,7 +115,7 @@ fn image(findings: usize) -> ImageReport {
                 &ROOT,
                 Outcome::Assessed(Verdict::Failed(vec![
                     Finding::new("user", "USER is `0`, which is root")
-                        .at(at(3))
+                        .at(Some(at(3)))
                         .remedy("name a user that is not root")
                         .patch("USER 1001"),
                 ])),
@@ -131,7 +131,7 @@ fn image(findings: usize) -> ImageReport {
             digest: None,
             layers: 2,
         }),
-        fallback: at(1),
+        fallback: Some(at(1)),
         timings: Vec::new(),
     }
 }
@@ -157,7 +157,8 @@ fn lint() -> Lint {
         title: "stage names should be lowercase".to_owned(),
         level: LintLevel::Warning,
         help_uri: Some("https://docs.docker.com/go/dockerfile/rule/stage-name-casing/".to_owned()),
-        finding: Finding::new("Builder", "stage name `Builder` should be lowercase").at(at(1)),
+        finding: Finding::new("Builder", "stage name `Builder` should be lowercase")
+            .at(Some(at(1))),
     }
 }
 
@@ -420,4 +421,61 @@ fn a_terminal_never_sees_control_characters_of_the_image() {
             "{name}"
         );
     }
+}
+
+/// GitHub's ingestion rules as Microsoft's validator knows them; npm ships it as a ready binary.
+#[test]
+fn sarif_is_clean_by_githubs_ingestion_rules() {
+    let Some(tool) = std::env::var_os("PLIMSOLL_SARIF_MULTITOOL") else {
+        eprintln!("SKIPPED: PLIMSOLL_SARIF_MULTITOOL is not set, GitHub's rules were not checked");
+        return;
+    };
+    let clean = {
+        let mut image = image(0);
+        image.assessments.truncate(1);
+        report(vec![image], Vec::new())
+    };
+    let broken = written("sarif", &cases().remove(0).1).replace("\"locations\"", "\"x\"");
+    assert!(
+        !ingestion_errors(&tool, &broken).is_empty(),
+        "the validator must be able to fail"
+    );
+    for (name, report) in [("clean", clean)].into_iter().chain(cases()) {
+        let errors = ingestion_errors(&tool, &written("sarif", &report));
+        assert!(errors.is_empty(), "{name}: {errors:#?}");
+    }
+}
+
+fn ingestion_errors(tool: &std::ffi::OsStr, sarif: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (
+        folder.path().join("in.sarif"),
+        folder.path().join("out.sarif"),
+    );
+    std::fs::write(&input, sarif).unwrap();
+    let done = Command::new(tool)
+        .env("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT", "1")
+        .arg("validate")
+        .arg(&input)
+        .args([
+            "--rule-kind",
+            "Sarif;Ghas",
+            "--level",
+            "Error;Warning",
+            "--output",
+        ])
+        .arg(&output)
+        .args(["--log", "ForceOverwrite"])
+        .output()
+        .unwrap();
+    let text = std::fs::read_to_string(&output).unwrap_or_else(|_| panic!("{done:?}"));
+    let found: serde_json::Value =
+        serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap();
+    let results = found["runs"][0]["results"].as_array().unwrap();
+    results
+        .iter()
+        .filter(|result| result["level"].as_str() != Some("note"))
+        .map(|result| format!("{} {}", result["ruleId"], result["message"]))
+        .take(5)
+        .collect()
 }

@@ -1,0 +1,60 @@
+//! Takes secrets out of text that is about to be shown.
+
+use crate::secret::Secret;
+
+/// What is shown instead.
+const MASK: &str = "***";
+/// Shorter values would blank out half of every log and are no secrets worth the name.
+const SHORTEST: usize = 4;
+
+/// Replaces the values (and each line of a longer one) by `***`.
+#[derive(Debug, Clone, Default)]
+pub struct Redactor {
+    needles: Vec<Secret>,
+}
+
+impl Redactor {
+    /// Hides these values.
+    pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        let mut needles = Vec::new();
+        for secret in secrets {
+            for line in secret.expose().split(|&b| b == b'\n' || b == b'\r') {
+                if line.trim_ascii().len() >= SHORTEST {
+                    needles.push(Secret::new(line.trim_ascii()));
+                }
+            }
+        }
+        // the longest first, so that a value that holds another is hidden whole
+        needles.sort_by_key(|needle| std::cmp::Reverse(needle.expose().len()));
+        Self { needles }
+    }
+
+    /// `text` without the secrets.
+    pub fn redact(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for needle in &self.needles {
+            if let Some(needle) = needle.expose_str()
+                && text.contains(needle)
+            {
+                text = text.replace(needle, MASK);
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Redactor, Secret};
+
+    #[test]
+    fn values_and_their_lines_are_hidden_the_longest_first() {
+        let redactor =
+            Redactor::new([Secret::new("hunter22"), Secret::new("hunter22-more\nline2")]);
+        assert_eq!(
+            redactor.redact("a hunter22-more b line2 c hunter22"),
+            "a *** b *** c ***"
+        );
+        assert_eq!(Redactor::new([Secret::new("abc")]).redact("abc"), "abc");
+    }
+}
