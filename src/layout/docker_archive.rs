@@ -26,6 +26,7 @@ struct Entry {
 pub(super) struct SavedImage {
     /// the configuration as stored
     pub(super) config_bytes: Vec<u8>,
+    pub(super) config_span: Span,
     pub(super) config: ImageConfig,
     /// bottom first, one for each diff id
     pub(super) layers: Vec<Span>,
@@ -77,6 +78,7 @@ pub(super) fn read(index: &TarIndex, pick: &Pick) -> Result<SavedImage, SourceEr
         .collect::<Result<_, _>>()?;
     Ok(SavedImage {
         config_bytes,
+        config_span: index.require(&entry.config)?,
         config,
         layers,
     })

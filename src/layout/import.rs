@@ -16,6 +16,7 @@ use serde_json::json;
 use super::{
     closure,
     docker_archive::{self, Pick, SavedImage},
+    source::{Selected, check_version, select_entry},
     tar_index::{Span, TarIndex},
     writer::LayoutWriter,
 };
@@ -65,7 +66,7 @@ pub fn import_docker_archive(
     Ok(manifest.digest().clone())
 }
 
-fn descriptor_json(of: &Descriptor) -> serde_json::Value {
+pub(super) fn descriptor_json(of: &Descriptor) -> serde_json::Value {
     json!({
         "mediaType": of.media_type().to_string(),
         "digest": of.digest().to_string(),
@@ -261,13 +262,9 @@ pub fn unpack_oci_archive(archive: &Path, output: &Path) -> Result<Digest, Sourc
     let top: ImageIndex =
         serde_json::from_slice(&json).map_err(|e| index.malformed(format!("index.json: {e}")))?;
     index.require("oci-layout")?;
-    let mut digests: Vec<&Digest> = top.manifests().iter().map(Descriptor::digest).collect();
-    digests.dedup();
-    let [digest] = digests.as_slice() else {
-        return Err(index.malformed(format!(
-            "index.json names {} images instead of one",
-            digests.len()
-        )));
+    let shown = archive.display().to_string();
+    let Selected::Entry(image) = select_entry(&shown, &json, None)? else {
+        return Err(index.malformed("index.json names no image".to_owned()));
     };
     let blobs: Vec<Descriptor> = index.files().filter_map(blob_entry).collect();
     let writer = LayoutWriter::create(output)?;
@@ -282,12 +279,9 @@ pub fn unpack_oci_archive(archive: &Path, output: &Path) -> Result<Digest, Sourc
         }
         None => Ok(()),
     })?;
-    for entry in top.manifests().iter().take(1) {
-        closure::check(output, entry)?;
-    }
-    let digest = (*digest).clone();
+    closure::check(output, &image)?;
     writer.finish_raw(&json)?;
-    Ok(digest)
+    Ok(image.digest().clone())
 }
 
 /// `blobs/ALGORITHM/DIGEST` as a descriptor; other names are not part of a layout.

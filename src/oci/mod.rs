@@ -8,6 +8,7 @@ mod config;
 mod image_path;
 mod media;
 mod reference;
+mod resolve;
 mod source;
 mod tag;
 
@@ -16,6 +17,7 @@ pub use image_path::ImagePath;
 pub use media::{DOCKER_INDEX, DOCKER_MANIFEST, DocumentKind, LayerFormat, is_image_config};
 pub use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};
 pub use reference::{Reference, ReferenceError};
+pub use resolve::{ResolvedImage, ResolvedImages, resolve};
 pub use source::{BlobHasher, ImageSource, RawManifest, SourceError, VerifyingReader, sha256};
 pub use tag::{Tag, TagError};
 
