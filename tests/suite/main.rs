@@ -8,3 +8,4 @@
 )]
 
 mod reports;
+mod sources;
