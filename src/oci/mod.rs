@@ -11,6 +11,7 @@ mod reference;
 mod resolve;
 mod source;
 mod tag;
+pub mod trademark;
 
 pub use config::{Config, History, ImageConfig, RootFs};
 pub use image_path::ImagePath;
@@ -19,7 +20,7 @@ pub use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaTy
 pub use reference::{Reference, ReferenceError};
 pub use resolve::{ResolvedImage, ResolvedImages, resolve};
 pub use source::{BlobHasher, ImageSource, RawManifest, SourceError, VerifyingReader, sha256};
-pub use tag::{Tag, TagError};
+pub use tag::{MAX_TAG_LENGTH, Tag, TagError};
 
 use serde::{Deserialize, Serialize};
 
