@@ -8,4 +8,5 @@
 )]
 
 mod reports;
+mod rpmdb;
 mod sources;
