@@ -259,10 +259,8 @@ pub(super) fn copy_hashing(from: &mut dyn Read, to: &mut dyn Write) -> io::Resul
 pub fn unpack_oci_archive(archive: &Path, output: &Path) -> Result<Digest, SourceError> {
     let index = TarIndex::open(archive)?;
     let json = index.document("index.json", MAX_MANIFEST)?;
-    let top: ImageIndex =
-        serde_json::from_slice(&json).map_err(|e| index.malformed(format!("index.json: {e}")))?;
-    index.require("oci-layout")?;
     let shown = archive.display().to_string();
+    check_version(&shown, &index.document("oci-layout", 4096)?)?;
     let Selected::Entry(image) = select_entry(&shown, &json, None)? else {
         return Err(index.malformed("index.json names no image".to_owned()));
     };
