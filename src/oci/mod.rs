@@ -9,13 +9,14 @@ mod image_path;
 mod reference;
 mod source;
 mod tag;
+pub mod trademark;
 
 pub use config::{Config, History, ImageConfig, RootFs};
 pub use image_path::ImagePath;
 pub use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};
 pub use reference::{Reference, ReferenceError};
 pub use source::{ImageSource, RawManifest, SourceError, VerifyingReader};
-pub use tag::{Tag, TagError};
+pub use tag::{MAX_TAG_LENGTH, Tag, TagError};
 
 use serde::{Deserialize, Serialize};
 
