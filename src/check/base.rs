@@ -25,3 +25,39 @@ pub(super) fn inherits(subject: &Subject, label: &str) -> bool {
     let origins = &subject.origins;
     !origins.file.is_empty() && !origins.labels.contains_key(label)
 }
+
+/// What `/etc/os-release` (or `/usr/lib/os-release`) says.
+#[derive(Debug, Default)]
+pub(super) struct OsRelease {
+    /// `ID`, lower case
+    pub(super) id: String,
+    /// `PRETTY_NAME`, else `NAME`, else `ID`
+    pub(super) name: String,
+}
+
+/// Reads os-release; `None` when the image has none. Values may stand in quotes (os-release(5)).
+pub(super) fn os_release(subject: &Subject) -> Option<OsRelease> {
+    let inventory = &subject.inventory;
+    let text = inventory
+        .kept_file("/etc/os-release")
+        .or_else(|| inventory.kept_file("/usr/lib/os-release"))?;
+    let text = String::from_utf8_lossy(text);
+    let value = |key: &str| {
+        text.lines()
+            .filter_map(|line| line.trim().split_once('='))
+            // The last assignment counts, as in a shell.
+            .filter(|(name, _)| *name == key)
+            .last()
+            .map(|(_, value)| value.trim().trim_matches(['"', '\'']).to_owned())
+    };
+    let id = value("ID").unwrap_or_default().to_lowercase();
+    let name = value("PRETTY_NAME")
+        .or_else(|| value("NAME"))
+        .unwrap_or_else(|| id.clone());
+    Some(OsRelease { id, name })
+}
+
+/// The content says Red Hat Enterprise Linux.
+pub(super) fn says_rhel(subject: &Subject) -> bool {
+    os_release(subject).is_some_and(|release| release.id == "rhel")
+}

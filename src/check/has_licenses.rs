@@ -58,11 +58,11 @@ impl Check for HasLicenses {
         match licence(&subject.inventory) {
             Ok(path) => passed(format!("found `{path}`")),
             Err((message, listed)) => {
-                let layer = listed.then(|| subject.inventory.tree.get(&directory())).flatten();
-                let location = layer.map_or_else(
-                    || subject.at_from(),
-                    |entry| subject.at_layer(entry.layer),
-                );
+                let layer = listed
+                    .then(|| subject.inventory.tree.get(&directory()))
+                    .flatten();
+                let location =
+                    layer.map_or_else(|| subject.at_from(), |entry| subject.at_layer(entry.layer));
                 let mut finding = Finding::new("/licenses", message)
                     .at(location)
                     .on_path(directory())
@@ -151,20 +151,37 @@ mod tests {
             &["licenses/", "licenses/terms.txt"],
             // no layer lists the directory itself
             &["licenses/terms.txt"],
-            &["licenses/", "licenses/a/", "licenses/a/b/", "licenses/a/b/MIT"],
+            &[
+                "licenses/",
+                "licenses/a/",
+                "licenses/a/b/",
+                "licenses/a/b/MIT",
+            ],
             &["licenses -> usr/share/terms", "usr/share/terms/MIT"],
             &["licenses -> /usr/share/terms", "usr/share/terms/MIT"],
             &["licenses -> ./a", "a -> b", "b/MIT"],
-            &["licenses/MIT -> ../usr/share/licenses/x/MIT", "usr/share/licenses/x/MIT"],
-            &["licenses/MIT -> /usr/share/licenses/x/MIT", "usr/share/licenses/x/MIT"],
-            &["licenses/x -> /usr/share/licenses/x", "usr/share/licenses/x/MIT"],
+            &[
+                "licenses/MIT -> ../usr/share/licenses/x/MIT",
+                "usr/share/licenses/x/MIT",
+            ],
+            &[
+                "licenses/MIT -> /usr/share/licenses/x/MIT",
+                "usr/share/licenses/x/MIT",
+            ],
+            &[
+                "licenses/x -> /usr/share/licenses/x",
+                "usr/share/licenses/x/MIT",
+            ],
             &["licenses/empty=", "licenses/full"],
             // through a link on the way
             &["licenses/MIT -> /lib/MIT", "lib -> usr/lib", "usr/lib/MIT"],
             &["licenses/bad -> nowhere", "licenses/zz"],
         ];
         for layout in layouts {
-            assert!(matches!(verdict(layout), Verdict::Passed { .. }), "{layout:?}");
+            assert!(
+                matches!(verdict(layout), Verdict::Passed { .. }),
+                "{layout:?}"
+            );
         }
     }
 
@@ -176,13 +193,34 @@ mod tests {
             (&["usr/licenses/MIT"], "there is no directory `/licenses`"),
             (&["Licenses/MIT"], "there is no directory `/licenses`"),
             (&["licenses"], "`/licenses` is not a directory"),
-            (&["licenses -> file", "file"], "`/licenses` is not a directory"),
-            (&["licenses/"], "`/licenses` holds no file that is not empty"),
-            (&["licenses/", "licenses-x/MIT"], "`/licenses` holds no file that is not empty"),
-            (&["licenses/MIT="], "`/licenses` holds no file that is not empty"),
-            (&["licenses/MIT -> nowhere"], "`/licenses` holds no file that is not empty"),
-            (&["licenses/a -> b", "licenses/b -> a"], "`/licenses` holds no file that is not empty"),
-            (&["licenses/self -> ."], "`/licenses` holds no file that is not empty"),
+            (
+                &["licenses -> file", "file"],
+                "`/licenses` is not a directory",
+            ),
+            (
+                &["licenses/"],
+                "`/licenses` holds no file that is not empty",
+            ),
+            (
+                &["licenses/", "licenses-x/MIT"],
+                "`/licenses` holds no file that is not empty",
+            ),
+            (
+                &["licenses/MIT="],
+                "`/licenses` holds no file that is not empty",
+            ),
+            (
+                &["licenses/MIT -> nowhere"],
+                "`/licenses` holds no file that is not empty",
+            ),
+            (
+                &["licenses/a -> b", "licenses/b -> a"],
+                "`/licenses` holds no file that is not empty",
+            ),
+            (
+                &["licenses/self -> ."],
+                "`/licenses` holds no file that is not empty",
+            ),
             (
                 &["licenses/d -> /empty", "empty/", "empty/up -> ../licenses"],
                 "`/licenses` holds no file that is not empty",
@@ -201,7 +239,10 @@ mod tests {
                 panic!("{layout:?} passed");
             };
             assert_eq!(findings[0].message, *message, "{layout:?}");
-            assert_eq!(findings[0].patch.as_deref(), Some("COPY licenses /licenses"));
+            assert_eq!(
+                findings[0].patch.as_deref(),
+                Some("COPY licenses /licenses")
+            );
         }
     }
 

@@ -330,7 +330,10 @@ mod tests {
         for (image, message) in [
             (Image::bare(), "label `vendor` is missing"),
             (Image::bare().label("vendor", ""), "label `vendor` is empty"),
-            (Image::bare().label("vendor", " \t"), "label `vendor` is empty"),
+            (
+                Image::bare().label("vendor", " \t"),
+                "label `vendor` is empty",
+            ),
             (
                 Image::bare().label("Vendor", "VendorX"),
                 "label `vendor` is missing; `Vendor` is another label, as case counts",
@@ -343,17 +346,28 @@ mod tests {
     #[test]
     fn the_ready_line_takes_version_and_release_from_the_tag() {
         let patch = |check: &LabelExists, tags: &[&str]| {
-            finding(check, &Image::bare().tags(tags).build()).patch.unwrap()
+            finding(check, &Image::bare().tags(tags).build())
+                .patch
+                .unwrap()
         };
-        assert_eq!(patch(&VERSION, &["latest", "3.7-rc1-12"]), "LABEL version=\"3.7-rc1\"");
+        assert_eq!(
+            patch(&VERSION, &["latest", "3.7-rc1-12"]),
+            "LABEL version=\"3.7-rc1\""
+        );
         assert_eq!(patch(&RELEASE, &["3.7-rc1-12"]), "LABEL release=\"12\"");
-        assert_eq!(patch(&VERSION, &["3.7"]), "LABEL version=\"<version of the product>\"");
+        assert_eq!(
+            patch(&VERSION, &["3.7"]),
+            "LABEL version=\"<version of the product>\""
+        );
         assert_eq!(patch(&VENDOR, &["3.7-1"]), "LABEL vendor=\"<company>\"");
     }
 
     #[test]
     fn an_empty_label_is_found_on_its_line_and_a_missing_one_at_from() {
-        let mut subject = Image::bare().dockerfile("Containerfile", 1).label("vendor", "").build();
+        let mut subject = Image::bare()
+            .dockerfile("Containerfile", 1)
+            .label("vendor", "")
+            .build();
         subject.origins.labels.insert("vendor".to_owned(), line(5));
         assert_eq!(finding(&VENDOR, &subject).location, Some(line(5)));
         assert_eq!(finding(&NAME, &subject).location, Some(line(1)));

@@ -23,6 +23,7 @@ mod is_rhel;
 mod label_exists;
 mod not_running_as_root;
 mod not_running_privileged;
+mod owner;
 mod page;
 mod rpm_list_successful;
 mod rpm_verify_successful;
@@ -190,7 +191,12 @@ mod tests {
         assert_eq!(ids[..13], SERVICE);
         for rule in rules() {
             let service = SERVICE.contains(&rule.id);
-            assert_eq!(rule.origin == crate::rule::Origin::Service, service, "{}", rule.id);
+            assert_eq!(
+                rule.origin == crate::rule::Origin::Service,
+                service,
+                "{}",
+                rule.id
+            );
         }
     }
 
@@ -209,7 +215,10 @@ mod tests {
     #[test]
     fn an_image_without_a_package_database_fails_list_and_verify() {
         let subject = Image::good().without_packages("no rpm database").build();
-        assert_eq!(failed(&subject), ["rpm_list_successful", "rpm_verify_successful"]);
+        assert_eq!(
+            failed(&subject),
+            ["rpm_list_successful", "rpm_verify_successful"]
+        );
         let packages = assess(&subject, |rule| rule.id == "has_no_prohibited_packages");
         assert_eq!(
             packages[0].outcome,
@@ -221,7 +230,10 @@ mod tests {
     fn a_debian_image_is_not_rhel_and_has_no_packages() {
         let subject = Image::good()
             .without_packages("no rpm database")
-            .file("etc/os-release", "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\n")
+            .file(
+                "etc/os-release",
+                "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nID=debian\n",
+            )
             .build();
         assert_eq!(
             failed(&subject),

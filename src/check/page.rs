@@ -62,7 +62,12 @@ fn nearest(name: &str) -> Option<&'static str> {
     }
     rules()
         .flat_map(names)
-        .map(|known| (strsim::normalized_damerau_levenshtein(&name, &folded(known)), known))
+        .map(|known| {
+            (
+                strsim::normalized_damerau_levenshtein(&name, &folded(known)),
+                known,
+            )
+        })
         .filter(|(likeness, _)| *likeness >= NEAR)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, known)| known)
@@ -175,8 +180,16 @@ mod tests {
                 "{}",
                 rule.id
             );
-            assert!(rule.sections().iter().all(|s| !s.text.is_empty()), "{}", rule.id);
-            assert!(list().lines().any(|l| l.starts_with(rule.id) && l.ends_with(rule.title)));
+            assert!(
+                rule.sections().iter().all(|s| !s.text.is_empty()),
+                "{}",
+                rule.id
+            );
+            assert!(
+                list()
+                    .lines()
+                    .any(|l| l.starts_with(rule.id) && l.ends_with(rule.title))
+            );
         }
     }
 }

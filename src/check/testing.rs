@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     dockerfile::Origins,
     finding::Location,
-    oci::{Config, DiffId, Digest, History, ImageConfig, ImagePath, LayerIndex, Platform, RootFs},
+    oci::{
+        Config, DiffId, Digest, History, ImageConfig, ImagePath, LayerIndex, Platform, Reference,
+        RootFs,
+    },
     rpm::{FileEntry, FileState, Nevra, Package},
     subject::{
         BaseImage, Entry, EntryKind, Fact, FileProblem, Inventory, LayerFacts, Packages,
@@ -103,6 +106,12 @@ impl Image {
         ] {
             image = image.label(name, value);
         }
+        image.subject.reference = Some(Reference {
+            registry: "quay.io".to_owned(),
+            repository: "vendorx/plugin".to_owned(),
+            tag: Some("3.7-1".to_owned()),
+            digest: None,
+        });
         image
     }
 
@@ -212,7 +221,11 @@ impl Image {
     }
 
     pub(crate) fn label(mut self, name: &str, value: &str) -> Self {
-        let config = self.subject.config.config.get_or_insert_with(Config::default);
+        let config = self
+            .subject
+            .config
+            .config
+            .get_or_insert_with(Config::default);
         config
             .labels
             .get_or_insert_default()
@@ -221,13 +234,21 @@ impl Image {
     }
 
     pub(crate) fn without_label(mut self, name: &str) -> Self {
-        let config = self.subject.config.config.get_or_insert_with(Config::default);
+        let config = self
+            .subject
+            .config
+            .config
+            .get_or_insert_with(Config::default);
         config.labels.get_or_insert_default().shift_remove(name);
         self
     }
 
     pub(crate) fn user(mut self, user: &str) -> Self {
-        let config = self.subject.config.config.get_or_insert_with(Config::default);
+        let config = self
+            .subject
+            .config
+            .config
+            .get_or_insert_with(Config::default);
         config.user = Some(user.to_owned());
         self
     }
