@@ -1,6 +1,7 @@
 //! The immutable facts of one image. Checks read it and nothing else.
 
 mod facts;
+mod tree;
 
 pub use facts::{
     Change, ChangeKind, Entry, EntryKind, Fact, FileProblem, Inventory, LayerFacts, Packages,
