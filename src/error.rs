@@ -1,4 +1,18 @@
 //! The one table of exit codes, and errors as users read them.
+//!
+//! An error prints as one `error:` line, then `caused by:` lines, then `hint:` lines. Findings are
+//! no errors; a report decides their exit code.
+
+use std::{error::Error as StdError, fmt::Write as _};
+
+use crate::{config::ConfigError, engine::BuildError, oci::SourceError};
+
+/// Where a bug is reported.
+const BUGS: &str = concat!(
+    "this is a bug in plimsoll ",
+    env!("CARGO_PKG_VERSION"),
+    ": please report it with the command line and what was printed with `-vv`"
+);
 
 /// Exit codes. One table; no output format changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,4 +38,166 @@ pub enum ExitCode {
     Interrupted = 130,
     /// terminated by SIGTERM
     Terminated = 143,
+}
+
+impl ExitCode {
+    /// Every code and what it means: the text of `--help` and of the README.
+    pub const TABLE: &'static [(Self, &'static str)] = &[
+        (Self::Success, "all that was asked succeeded"),
+        (Self::Rejected, "rejected: a blocking assessment failed"),
+        (Self::Usage, "usage or configuration"),
+        (Self::BuildFailed, "the build failed in the Dockerfile"),
+        (
+            Self::NotAssessed,
+            "could not assess: a required rule lacked its facts, or the image or engine was out of reach",
+        ),
+        (Self::PushFailed, "push failed"),
+        (
+            Self::PublishFailed,
+            "publish, unpublish, remove or rebuild request failed",
+        ),
+        (Self::Bug, "a bug in plimsoll"),
+        (Self::Interrupted, "interrupted (SIGINT)"),
+        (Self::Terminated, "terminated (SIGTERM)"),
+    ];
+
+    /// [`Self::TABLE`] as lines for `--help`.
+    pub fn help() -> String {
+        let line = |(code, meaning): &(Self, &str)| format!("  {:>3}  {meaning}", *code as u8);
+        Self::TABLE.iter().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// [`Self::TABLE`] as a Markdown table for the README.
+    pub fn markdown() -> String {
+        let row = |(code, meaning): &(Self, &str)| format!("| {} | {meaning} |\n", *code as u8);
+        let rows: String = Self::TABLE.iter().map(row).collect();
+        format!("| code | meaning |\n| ---: | --- |\n{rows}")
+    }
+}
+
+impl From<ExitCode> for std::process::ExitCode {
+    fn from(code: ExitCode) -> Self {
+        Self::from(code as u8)
+    }
+}
+
+/// An error that knows what to do about it.
+pub trait Hint {
+    /// One sentence each; lower case, no full stop.
+    fn hints(&self) -> Vec<String>;
+}
+
+/// What ends a run early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// command line, environment or `plimsoll.yaml`
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// there is no image
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// an image could not be read
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// a report could not be written
+    #[error("report {what}")]
+    Report {
+        /// format and path
+        what: String,
+        /// cause
+        #[source]
+        source: std::io::Error,
+    },
+    /// stopped by a signal
+    #[error("{}", if *.terminated { "terminated" } else { "interrupted" })]
+    Interrupted {
+        /// by SIGTERM, else by SIGINT
+        terminated: bool,
+    },
+    /// a bug
+    #[error("internal error: {0}")]
+    Bug(String),
+}
+
+impl Error {
+    /// The code that the process ends with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Config(_) | Self::Report { .. } => ExitCode::Usage,
+            Self::Build(BuildError::Dockerfile(_)) => ExitCode::BuildFailed,
+            Self::Build(BuildError::Unsupported { .. }) => ExitCode::Usage,
+            Self::Build(BuildError::Engine { .. } | BuildError::Io { .. }) | Self::Source(_) => {
+                ExitCode::NotAssessed
+            }
+            Self::Build(BuildError::Interrupted) | Self::Interrupted { terminated: false } => {
+                ExitCode::Interrupted
+            }
+            Self::Interrupted { terminated: true } => ExitCode::Terminated,
+            Self::Bug(_) => ExitCode::Bug,
+        }
+    }
+
+    /// The whole error as standard error shows it, without a line end.
+    pub fn render(&self, color: bool) -> String {
+        if let Self::Config(ConfigError::Faults(faults)) = self {
+            return faults.render(color);
+        }
+        let (red, bold, off) = if color {
+            ("\u{1b}[1;31m", "\u{1b}[1m", "\u{1b}[0m")
+        } else {
+            ("", "", "")
+        };
+        let mut out = format!("{red}error:{off} {self}");
+        // A transparent variant is its inner error: the chain starts below it.
+        let mut cause = StdError::source(self);
+        let mut last = self.to_string();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !last.ends_with(&text) {
+                let _ = write!(out, "\n{bold}caused by:{off} {text}");
+            }
+            last = text;
+            cause = error.source();
+        }
+        for hint in self.hints() {
+            let _ = write!(out, "\n{bold}hint:{off} {hint}");
+        }
+        out
+    }
+}
+
+impl Hint for Error {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Config(error) => error.hints(),
+            Self::Build(error) => error.hints(),
+            Self::Source(error) => error.hints(),
+            Self::Bug(_) => vec![BUGS.to_owned()],
+            Self::Report { .. } | Self::Interrupted { .. } => Vec::new(),
+        }
+    }
+}
+
+impl Hint for BuildError {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Engine { hint, .. } | Self::Unsupported { hint, .. } => {
+                hint.iter().cloned().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Hint for SourceError {
+    fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Denied { .. } => {
+                "log in with `docker login` or `podman login`, or name the file of logins in `REGISTRY_AUTH_FILE`"
+            }
+            Self::Mismatch { .. } => "the image is damaged or was changed underway: fetch it anew",
+            _ => return Vec::new(),
+        };
+        vec![hint.to_owned()]
+    }
 }

@@ -1,1 +1,326 @@
 //! Pure: configuration to what will be built, assessed and pushed, and why.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use indexmap::IndexMap;
+
+use crate::{
+    config::{
+        Config, EngineChoice, Exemption, ImageConfig, Listed, Map, Network, Origin, ReportTo,
+        Setting, Sourced, Stage,
+    },
+    engine::BuildPlan,
+    oci::{Platform, Reference, Tag},
+    policy::{Exception, Profile},
+};
+
+/// What will be done for one image, and why.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// its name among several images
+    pub name: Option<String>,
+    /// stages to go through, in order
+    pub stages: Sourced<Vec<Stage>>,
+    /// the Dockerfile and how it is built; `scan` of an image may have none. `output` is empty
+    /// when nobody named a directory
+    pub build: Option<BuildPlan>,
+    /// what builds
+    pub engine: Sourced<EngineChoice>,
+    /// how the image is assessed
+    pub scan: ScanPlan,
+    /// registry and repository, without tag
+    pub image: Option<Reference>,
+    /// every value that was set, and by whom
+    pub listed: Vec<Listed>,
+}
+
+/// How an image is assessed.
+#[derive(Debug, Clone, Default)]
+pub struct ScanPlan {
+    /// the image that was given to `scan`, with its transport
+    pub image: Option<String>,
+    /// platforms to assess; all that there are when empty
+    pub platforms: Vec<Platform>,
+    /// policy that it is held to
+    pub profile: Profile,
+    /// rules to assess; all when empty
+    pub only: Vec<String>,
+    /// rules that block although their level does not ask for it
+    pub required: Vec<String>,
+    /// rules that do not block
+    pub exceptions: Vec<Exception>,
+    /// tags to judge; the first is the one that is certified
+    pub tags: Vec<Tag>,
+    /// tags that move once the image is published
+    pub floating_tags: Vec<Tag>,
+    /// version that automatic tags are made of
+    pub version: Option<Tag>,
+    /// base image, when the user says so
+    pub base: Option<String>,
+    /// whether the project needs privileges, when the user says so
+    pub privileged: Option<bool>,
+}
+
+/// One plan for each image.
+pub fn plan(config: &Config) -> Vec<Plan> {
+    config
+        .images
+        .iter()
+        .map(|image| plan_image(config, image))
+        .collect()
+}
+
+fn plan_image(config: &Config, image: &ImageConfig) -> Plan {
+    let build = image.settings.build.as_ref().map(|build| &build.value);
+    let engine = build.and_then(|build| build.engine.clone());
+    let default = || Sourced::new(EngineChoice::Auto, Origin::Default);
+    let scan = scan_plan(config, image);
+    let name = reference(image);
+    Plan {
+        name: image.name.clone(),
+        stages: config.stages.clone(),
+        build: build_plan(config, image, name.as_ref(), &scan.tags),
+        engine: engine.unwrap_or_else(default),
+        scan,
+        image: name,
+        listed: image.list(),
+    }
+}
+
+/// Registry and repository, when both were given.
+fn reference(image: &ImageConfig) -> Option<Reference> {
+    let image = &image.settings.image.as_ref()?.value;
+    Some(Reference {
+        registry: value(&image.registry)?,
+        repository: value(&image.repository)?,
+        tag: None,
+        digest: None,
+    })
+}
+
+fn build_plan(
+    config: &Config,
+    image: &ImageConfig,
+    name: Option<&Reference>,
+    tags: &[Tag],
+) -> Option<BuildPlan> {
+    let build = &image.settings.build.as_ref()?.value;
+    let network = value(&build.network).map(|network| match network {
+        Network::Default => "default",
+        Network::None => "none",
+        Network::Host => "host",
+    });
+    let name_of = |tag: &Tag| name.map(|name| format!("{name}:{tag}"));
+    Some(BuildPlan {
+        root: config.root.clone(),
+        context: image.context.value.clone(),
+        dockerfile: image.dockerfile.as_ref()?.value.clone(),
+        target: value(&build.target),
+        args: values(&build.args),
+        labels: values(&build.labels),
+        platforms: value(&build.platforms).unwrap_or_default(),
+        secrets: image.secrets.clone(),
+        ssh: image.ssh.clone(),
+        network: network.map(str::to_owned),
+        no_cache: value(&build.no_cache).unwrap_or_default(),
+        pull: value(&build.pull).unwrap_or_default(),
+        cache_from: value(&build.cache_from).unwrap_or_default(),
+        cache_to: value(&build.cache_to).unwrap_or_default(),
+        mirrors: image.mirrors.clone(),
+        add_hosts: values(&build.add_hosts),
+        source_date_epoch: image.source_date_epoch,
+        names: tags.iter().filter_map(name_of).collect(),
+        output: image.output.clone().unwrap_or_default(),
+        ..BuildPlan::default()
+    })
+}
+
+fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
+    let settings = &image.settings;
+    let scan = settings
+        .scan
+        .as_ref()
+        .map(|scan| scan.value.clone())
+        .unwrap_or_default();
+    let name = settings
+        .image
+        .as_ref()
+        .map(|image| image.value.clone())
+        .unwrap_or_default();
+    let project = settings.project.as_ref().map(|project| &project.value);
+    let platforms = settings
+        .build
+        .as_ref()
+        .and_then(|build| value(&build.value.platforms));
+    let rules = |setting| -> Vec<String> {
+        value(setting)
+            .unwrap_or_default()
+            .into_iter()
+            .map(|rule| rule.0)
+            .collect()
+    };
+    ScanPlan {
+        image: config.scan.clone(),
+        platforms: platforms.unwrap_or_default(),
+        profile: value(&scan.profile).unwrap_or_default(),
+        only: rules(&scan.only),
+        required: rules(&scan.required),
+        exceptions: value(&scan.exceptions)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(exception)
+            .collect(),
+        tags: value(&name.tag).map(|tags| tags.0).unwrap_or_default(),
+        floating_tags: value(&name.floating_tags).unwrap_or_default(),
+        version: value(&name.version),
+        base: value(&scan.base),
+        privileged: project.and_then(|project| value(&project.privileged)),
+    }
+}
+
+fn exception(exemption: Exemption) -> Option<Exception> {
+    Some(Exception {
+        rule: exemption.rule?.value.0,
+        reason: exemption.reason?.value,
+        expires: exemption.expires.map(|expires| expires.value),
+        matching: exemption.matching.map(|matching| matching.value),
+    })
+}
+
+fn value<T: Clone>(setting: &Setting<T>) -> Option<T> {
+    setting.as_ref().map(|setting| setting.value.clone())
+}
+
+fn values(setting: &Setting<Map<String>>) -> IndexMap<String, String> {
+    let entries = setting.iter().flat_map(|map| &map.value);
+    entries
+        .map(|(key, value)| (key.clone(), value.value.clone()))
+        .collect()
+}
+
+/// The plans as `run --dry-run` prints them; `verbose` adds every value and its origin.
+pub fn describe(plans: &[Plan], reports: &[Sourced<ReportTo>], verbose: bool) -> String {
+    let mut out = String::new();
+    for plan in plans {
+        let title = plan.name.as_deref().unwrap_or("the image");
+        let _ = writeln!(out, "{title}:");
+        for (stage, what) in plan.steps() {
+            let _ = writeln!(out, "  {stage:<7} {what}");
+        }
+        if verbose {
+            let _ = writeln!(out, "  values:");
+            for listed in &plan.listed {
+                let _ = writeln!(out, "    {listed}");
+            }
+        }
+    }
+    for report in reports {
+        let path = report.value.path.as_ref();
+        let to = path.map_or_else(
+            || "standard output".to_owned(),
+            |path| path.display().to_string(),
+        );
+        let _ = writeln!(
+            out,
+            "report {} to {to}  ({})",
+            report.value.format, report.origin
+        );
+    }
+    out
+}
+
+impl Plan {
+    /// Each stage and what it will do, in order.
+    fn steps(&self) -> Vec<(&'static str, String)> {
+        let mut steps = Vec::new();
+        for stage in &self.stages.value {
+            match (stage, &self.build) {
+                (Stage::Check, Some(build)) => {
+                    steps.push(("check", format!("read {}", build.shown(&build.dockerfile))));
+                }
+                (Stage::Build, Some(build)) => steps.push(("build", self.build_step(build))),
+                (Stage::Scan, _) => steps.push(("scan", self.scan_step())),
+                (Stage::Check | Stage::Build, None) => {}
+            }
+        }
+        steps
+    }
+
+    fn build_step(&self, build: &BuildPlan) -> String {
+        let engine = match self.engine.value {
+            EngineChoice::Auto => "the first engine within reach",
+            EngineChoice::Buildkit => "BuildKit",
+            EngineChoice::Docker => "the Docker Engine",
+            EngineChoice::Embedded => "the embedded builder",
+        };
+        let mut step = format!(
+            "build {} in {} with {engine} ({})",
+            build.shown(&build.dockerfile),
+            build.shown(&build.context),
+            self.engine.origin
+        );
+        let mut add = |what: &str, names: Vec<String>| {
+            if !names.is_empty() {
+                let _ = write!(step, ", {what} {}", names.join(", "));
+            }
+        };
+        add("stage", build.target.iter().cloned().collect());
+        add(
+            "for",
+            build.platforms.iter().map(Platform::to_string).collect(),
+        );
+        add("secrets", build.secrets.keys().cloned().collect());
+        add("mirrors for", build.mirrors.keys().cloned().collect());
+        add("as", build.names.clone());
+        if !build.output.as_os_str().is_empty() {
+            add("into", vec![build.shown(&build.output)]);
+        }
+        step
+    }
+
+    fn scan_step(&self) -> String {
+        let scan = &self.scan;
+        let rules = match scan.only.len() {
+            0 => "every rule".to_owned(),
+            1 => "1 rule".to_owned(),
+            n => format!("{n} rules"),
+        };
+        let mut step = format!(
+            "assess {rules} under the profile {}",
+            profile_word(scan.profile)
+        );
+        let tags: Vec<String> = scan.tags.iter().map(Tag::to_string).collect();
+        match tags.as_slice() {
+            [] => step.push_str(", no tag to judge"),
+            tags => {
+                let _ = write!(step, ", tags {}", tags.join(", "));
+            }
+        }
+        for exception in &scan.exceptions {
+            let _ = write!(step, ", {} excepted ({})", exception.rule, exception.reason);
+        }
+        step
+    }
+}
+
+/// The profile as the configuration writes it.
+fn profile_word(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Container => "container",
+        Profile::Root => "root",
+        Profile::ScratchNonroot => "scratch-nonroot",
+        Profile::ScratchRoot => "scratch-root",
+        Profile::Konflux => "konflux",
+    }
+}
+
+impl BuildPlan {
+    /// A path as messages name it: relative to the repository root when it lies in it.
+    fn shown(&self, path: &PathBuf) -> String {
+        match path.strip_prefix(&self.root) {
+            Ok(inside) if inside.as_os_str().is_empty() => ".".to_owned(),
+            Ok(inside) => inside.display().to_string(),
+            Err(_) => path.display().to_string(),
+        }
+    }
+}

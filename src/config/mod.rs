@@ -1,2 +1,93 @@
 //! Configuration: command line, environment, `plimsoll.yaml`, defaults, in this order; each value
 //! knows its origin. The only reader of the environment.
+//!
+//! Every fault is reported at once, with line, column and caret. Nothing here builds, scans or
+//! talks to a network; what the values mean together is the business of [`crate::plan`].
+
+use std::{io, path::PathBuf};
+
+pub mod cli;
+mod cli_help;
+mod decode;
+mod environment;
+mod fault;
+mod file;
+mod given;
+mod load;
+mod paths;
+mod resolve;
+mod schema;
+mod sourced;
+mod tree;
+mod values;
+
+pub use cli::Cli;
+pub use decode::Map;
+pub use environment::{Docker, Environment, GitHub, GitLab};
+pub use fault::{Fault, Faults};
+pub use file::{
+    Advisories, Attestation, Build, Company, Contact, Entry, Exemption, Image, Notify, Project,
+    Publish, Rebuild, Scan, SecretSource, Settings, Smtp, Source,
+};
+pub use load::{FILE_NAMES, MAX_FILE, decode};
+pub use resolve::{Config, ImageConfig, load};
+pub use schema::schema;
+pub use sourced::{Listed, Mark, Origin, Setting, Sourced};
+pub use values::{
+    Catalog, Days, EngineChoice, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tags, Tree,
+};
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// faults of the file, the environment or the command line: all of them
+    #[error("{0}")]
+    Faults(Box<Faults>),
+    /// several configuration files beside each other
+    #[error("{} has several configuration files: {}", .directory.display(), .names.join(", "))]
+    Several {
+        /// where
+        directory: PathBuf,
+        /// which
+        names: Vec<String>,
+    },
+    /// the file could not be read
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// which
+        path: PathBuf,
+        /// cause
+        #[source]
+        source: io::Error,
+    },
+    /// the file is too large
+    #[error("{} is larger than {MAX_FILE} bytes (1 MiB)", .path.display())]
+    TooLarge {
+        /// which
+        path: PathBuf,
+    },
+}
+
+impl ConfigError {
+    /// What to do about it; faults carry their own help.
+    pub fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::Faults(_) => return Vec::new(),
+            Self::Several { .. } => "keep one, or name one with `--config`",
+            Self::Read { .. } => "name the file with `--config`",
+            Self::TooLarge { .. } => "a configuration is a few KiB; is this the right file?",
+        };
+        vec![hint.to_owned()]
+    }
+}
+
+/// Words that the configuration may use and other modules define.
+#[derive(Debug, Clone, Copy)]
+pub struct Words {
+    /// the id of a rule, by its id or one of its aliases
+    pub rule: fn(&str) -> Option<&'static str>,
+    /// ids of all rules
+    pub rules: &'static [&'static str],
+    /// names of the report formats
+    pub formats: &'static [&'static str],
+}

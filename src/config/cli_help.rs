@@ -1,0 +1,59 @@
+//! What stands below the options in `--help`.
+
+/// Below the options of every command.
+pub(super) fn top(exit_codes: &str) -> String {
+    format!(
+        "Examples:
+  plimsoll run                          check, build and scan what plimsoll.yaml describes
+  plimsoll run --dry-run -v             what would be done, why, and where each value comes from
+  plimsoll check                        predict the assessments, in milliseconds
+  plimsoll scan oci:out --format table  assess an image that exists
+
+Values are taken from the command line, else from the environment (`PLIMSOLL_TAG` for `--tag`),
+else from plimsoll.yaml, else a default. Standard output carries the report alone.
+
+Exit codes:
+{exit_codes}"
+    )
+}
+
+pub(super) const RUN: &str = "Examples:
+  plimsoll run --tag 1.0-1
+  plimsoll run --format sarif=plimsoll.sarif --format table
+  plimsoll run check,build --output out
+  plimsoll run --mirror registry.access.redhat.com/ubi9=oci:base/ubi9
+  plimsoll run --secret id=token,env=TOKEN --skip has_licenses='granted by Red Hat, case 123'
+
+Paths on the command line are relative to the current directory, those of plimsoll.yaml and of the
+environment to the repository root.";
+
+pub(super) const CHECK: &str = "Examples:
+  plimsoll check
+  plimsoll check --context images/api --file Containerfile --format github";
+
+pub(super) const BUILD: &str = "Examples:
+  plimsoll build --output out --tag 1.0-1
+  plimsoll build --platform linux/amd64,linux/arm64 --engine buildkit --output out";
+
+pub(super) const SCAN: &str = "Examples:
+  plimsoll scan oci:out
+  plimsoll scan docker-daemon:app:1.0-1 --format json
+  plimsoll scan registry.example.com/team/app:1.0-1 --file Dockerfile --format sarif=app.sarif
+  plimsoll scan oci-archive:app.tar --only has_licenses,good_tags --tag 1.0-1";
+
+pub(super) const EXPLAIN: &str = "Examples:
+  plimsoll explain
+  plimsoll explain has_licenses
+  plimsoll explain HasLicense";
+
+pub(super) const SCHEMA: &str = "Examples:
+  plimsoll schema config > plimsoll.schema.json
+  plimsoll schema report";
+
+pub(super) const COMPLETIONS: &str = "Examples:
+  plimsoll completions bash > /etc/bash_completion.d/plimsoll
+  plimsoll completions fish > ~/.config/fish/completions/plimsoll.fish";
+
+pub(super) const MAN: &str = "Examples:
+  plimsoll man > /usr/local/share/man/man1/plimsoll.1
+  plimsoll man | man -l -";

@@ -1,0 +1,512 @@
+//! All levels merged, and what they name looked up: paths, secrets, agents.
+
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use jiff::civil::Date;
+
+use super::{
+    ConfigError, Words,
+    cli::{Cli, Command},
+    decode::{Leaf as _, Value as _},
+    environment::Environment,
+    fault::Faults,
+    file::{Build, Entry, Image, Scan, Settings},
+    given::{Given, boolean},
+    load::{decode, find, read, read_at_most},
+    paths::Bases,
+    sourced::{Listed, Origin, Setting, Sourced},
+    values::{EngineChoice, KeyValue, ReportTo, Stage},
+};
+use crate::{policy::Profile, secret::Secret};
+
+/// Largest secret that BuildKit takes, in bytes: 500 KiB.
+const MAX_SECRET: u64 = 500 * 1024;
+
+/// The configuration, valid and complete.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// repository root, absolute and without links
+    pub root: PathBuf,
+    /// configuration file, as it is named in messages
+    pub file: Option<PathBuf>,
+    /// stages to go through, in order
+    pub stages: Sourced<Vec<Stage>>,
+    /// print the plan and do nothing
+    pub dry_run: bool,
+    /// exit with 0 although the image was rejected or not assessed
+    pub exit_zero: bool,
+    /// reports to write; paths are absolute
+    pub reports: Vec<Sourced<ReportTo>>,
+    /// images to build, one at least; for `scan` the settings of the image given
+    pub images: Vec<ImageConfig>,
+    /// the image that `scan` was given
+    pub scan: Option<String>,
+    /// what the user should know, although nothing is wrong
+    pub warnings: Vec<String>,
+}
+
+/// The configuration of one image.
+#[derive(Debug, Clone)]
+pub struct ImageConfig {
+    /// its name among several
+    pub name: Option<String>,
+    /// everything that was set for it, defaults included
+    pub settings: Settings,
+    /// context directory, absolute and without links
+    pub context: Sourced<PathBuf>,
+    /// Dockerfile, absolute and without links; `scan` may have none
+    pub dockerfile: Option<Sourced<PathBuf>>,
+    /// values of the secrets, by id; empty unless something is built
+    pub secrets: IndexMap<String, Secret>,
+    /// sockets of ssh agents, or key files, by id
+    pub ssh: IndexMap<String, PathBuf>,
+    /// mirrors, with absolute paths after `oci:`
+    pub mirrors: IndexMap<String, String>,
+    /// directory of the OCI layout, absolute
+    pub output: Option<PathBuf>,
+    /// `SOURCE_DATE_EPOCH`, in seconds since 1970
+    pub source_date_epoch: Option<i64>,
+}
+
+impl ImageConfig {
+    /// Every value that was set, and by whom.
+    pub fn list(&self) -> Vec<Listed> {
+        let mut out = Vec::new();
+        self.settings.list("", &Origin::Default, &mut out);
+        out
+    }
+}
+
+/// Reads and merges everything: command line before environment before file before defaults.
+/// `cwd` is the current directory, `today` the date in UTC.
+pub fn load(
+    cli: &Cli,
+    environment: &Environment,
+    cwd: &Path,
+    today: Date,
+    words: &Words,
+) -> Result<Config, ConfigError> {
+    let named = environment
+        .setting("config")
+        .and_then(|(_, path)| path.expose_str());
+    let named = cli
+        .global
+        .config
+        .clone()
+        .or_else(|| named.map(PathBuf::from));
+    let place = find(named.as_deref(), cwd)?;
+    let (file, mut faults) = match &place.file {
+        Some(path) => decode(&path.display().to_string(), &read(path, cwd)?, words, today),
+        None => Default::default(),
+    };
+    let mut from_cli = Given::from_command(&cli.command);
+    from_cli.add("format", &cli.global.format);
+    from_cli.add("report", &cli.global.report);
+    let from_environment = Given::from_environment(environment, &mut faults);
+    let levels = [
+        from_cli.settings(words, environment, &mut faults),
+        from_environment.settings(words, environment, &mut faults),
+        file,
+        defaults(),
+    ];
+    let cwd = cwd.canonicalize().map_err(|source| ConfigError::Read {
+        path: cwd.to_owned(),
+        source,
+    })?;
+    let bases = Bases {
+        root: place.root.clone(),
+        cwd,
+    };
+    let mut resolver = Resolver {
+        cli,
+        environment,
+        bases,
+        words,
+        faults,
+    };
+    let images = resolver.images(levels.clone());
+    let merged = merge(levels);
+    let stages = resolver.stages(merged.stages);
+    let mut reports = resolver.reports(merged.report);
+    for given in [&from_environment, &from_cli] {
+        let more = given
+            .get("report")
+            .map(|(origin, texts)| resolver.more_reports(origin, texts));
+        reports.extend(more.into_iter().flatten());
+    }
+    let dry_run = matches!(&cli.command, Command::Run(run) if run.dry_run);
+    let config = Config {
+        root: place.root,
+        file: place.file,
+        stages,
+        dry_run: dry_run || resolver.switch(&from_environment, "dry-run"),
+        exit_zero: cli.global.exit_zero || resolver.switch(&from_environment, "exit-zero"),
+        reports,
+        images,
+        scan: match &cli.command {
+            Command::Scan(scan) => Some(scan.image.clone()),
+            _ => None,
+        },
+        warnings: resolver.warnings(),
+    };
+    match resolver.faults.list.is_empty() {
+        true => Ok(config),
+        false => Err(ConfigError::Faults(Box::new(resolver.faults))),
+    }
+}
+
+/// The lowest level.
+fn defaults() -> Settings {
+    fn default<T>(value: T) -> Setting<T> {
+        Some(Sourced::new(value, Origin::Default))
+    }
+    Settings {
+        build: default(Build {
+            context: default(".".into()),
+            no_cache: default(false),
+            pull: default(false),
+            engine: default(EngineChoice::Auto),
+            ..Build::default()
+        }),
+        image: default(Image::default()),
+        scan: default(Scan {
+            profile: default(Profile::Container),
+            ..Scan::default()
+        }),
+        stages: default(vec![Stage::Check, Stage::Build, Stage::Scan]),
+        ..Settings::default()
+    }
+}
+
+/// Merges levels, the highest first.
+pub(super) fn merge(levels: impl IntoIterator<Item = Settings>) -> Settings {
+    let mut levels = levels.into_iter();
+    let highest = levels.next().unwrap_or_default();
+    let rest: Vec<Settings> = levels.collect();
+    rest.into_iter().fold(highest, Settings::over)
+}
+
+/// What an entry of `images` sets, as a level above the shared keys.
+fn level(entry: Entry) -> Settings {
+    Settings {
+        project: entry.project,
+        source: entry.source,
+        build: entry.build,
+        image: entry.image,
+        scan: entry.scan,
+        publish: entry.publish,
+        rebuild: entry.rebuild,
+        checklist: entry.checklist,
+        ..Settings::default()
+    }
+}
+
+struct Resolver<'a> {
+    cli: &'a Cli,
+    environment: &'a Environment,
+    bases: Bases,
+    words: &'a Words,
+    faults: Faults,
+}
+
+impl Resolver<'_> {
+    fn images(&mut self, levels: [Settings; 4]) -> Vec<ImageConfig> {
+        let [cli, environment, mut file, defaults] = levels;
+        let entries = file.images.take().filter(|images| !images.value.is_empty());
+        let Some(entries) = entries else {
+            let settings = merge([cli, environment, file, defaults]);
+            return self.image(None, settings).into_iter().collect();
+        };
+        if entries.value.len() > 1 {
+            self.no_shared_file(&cli);
+        }
+        self.names_differ(&entries.value);
+        let image = |entry: Entry| {
+            let name = entry.name.clone().map(|name| name.value);
+            let levels = [&cli, &environment, &level(entry), &file, &defaults].map(Clone::clone);
+            self.image(name, merge(levels))
+        };
+        entries.value.into_iter().filter_map(image).collect()
+    }
+
+    /// A Dockerfile on the command line would hold for every image.
+    fn no_shared_file(&mut self, cli: &Settings) {
+        let build = cli.build.as_ref().map(|build| &build.value);
+        let given = build.and_then(|build| build.dockerfile.as_ref());
+        if let Some(given) = given {
+            let message = "the configuration has several images, this would hold for each of them";
+            let help = "set `build.dockerfile` of the image".to_owned();
+            self.faults
+                .push(given.origin.clone(), message.to_owned(), Some(help));
+        }
+    }
+
+    fn names_differ(&mut self, entries: &[Entry]) {
+        for (index, entry) in entries.iter().enumerate() {
+            let Some(name) = &entry.name else { continue };
+            let earlier = entries
+                .iter()
+                .take(index)
+                .filter_map(|entry| entry.name.as_ref());
+            if earlier.into_iter().any(|other| other.value == name.value) {
+                let message = format!("a second image with the name `{}`", name.value);
+                self.faults.push(name.origin.clone(), message, None);
+            }
+        }
+    }
+
+    fn image(&mut self, name: Option<String>, settings: Settings) -> Option<ImageConfig> {
+        let build = settings
+            .build
+            .clone()
+            .map(|build| build.value)
+            .unwrap_or_default();
+        let wanted = build.context.clone()?;
+        let context = match self.bases.context(&wanted) {
+            Ok(path) => Sourced::new(path, wanted.origin),
+            Err(problem) => {
+                self.faults
+                    .push(wanted.origin, problem.message, problem.help);
+                return None;
+            }
+        };
+        let dockerfile = self.dockerfile(&build, &context.value);
+        let builds = matches!(self.cli.command, Command::Run(_) | Command::Build(_));
+        let (secrets, ssh) = match builds {
+            true => (self.secrets(&build), self.ssh(&build)),
+            false => Default::default(),
+        };
+        let output = build.output.as_ref().map(|path| self.bases.absolute(path));
+        if matches!(self.cli.command, Command::Build(_)) && output.is_none() {
+            let message = "`plimsoll build` wants to know where the image goes".to_owned();
+            let help = "name a directory with `--output` or `build.output`".to_owned();
+            self.faults.push(Origin::Default, message, Some(help));
+        }
+        let output = match &name {
+            Some(name) => output.map(|path| path.join(name)),
+            None => output,
+        };
+        Some(ImageConfig {
+            mirrors: self.mirrors(&build),
+            source_date_epoch: self.source_date_epoch(),
+            name,
+            settings,
+            context,
+            dockerfile,
+            secrets,
+            ssh,
+            output,
+        })
+    }
+
+    /// `scan` judges images that may come from elsewhere: only a Dockerfile that was named counts.
+    fn dockerfile(&mut self, build: &Build, context: &Path) -> Option<Sourced<PathBuf>> {
+        let wanted = build.dockerfile.as_ref();
+        if matches!(self.cli.command, Command::Scan(_)) && wanted.is_none() {
+            return None;
+        }
+        let origin = wanted.map_or(Origin::Default, |path| path.origin.clone());
+        match self.bases.dockerfile(wanted, context) {
+            Ok(path) => Some(Sourced::new(path, origin)),
+            Err(problem) => {
+                self.faults.push(origin, problem.message, problem.help);
+                None
+            }
+        }
+    }
+
+    fn secrets(&mut self, build: &Build) -> IndexMap<String, Secret> {
+        let mut secrets = self.inline_secrets();
+        for (id, source) in build.secrets.iter().flat_map(|secrets| &secrets.value) {
+            let above = matches!(source.origin, Origin::Flag(_) | Origin::Variable(_));
+            if secrets.contains_key(id) && !above {
+                continue;
+            }
+            match (&source.value.src, &source.value.env) {
+                (Some(path), _) => match read_at_most(&self.bases.absolute(path), MAX_SECRET + 1) {
+                    Ok(bytes) if bytes.len() as u64 <= MAX_SECRET => {
+                        secrets.insert(id.clone(), Secret::new(bytes));
+                    }
+                    Ok(_) => {
+                        let message = format!("secret `{id}`: larger than {MAX_SECRET} bytes");
+                        self.faults.push(path.origin.clone(), message, None);
+                    }
+                    Err(error) => {
+                        let path_shown = path.value.display();
+                        let message = format!("secret `{id}`: cannot read {path_shown}: {error}");
+                        self.faults.push(path.origin.clone(), message, None);
+                    }
+                },
+                (None, Some(name)) => match self.environment.secret(&name.value) {
+                    Some(secret) => {
+                        secrets.insert(id.clone(), secret.clone());
+                    }
+                    None => {
+                        let message =
+                            format!("secret `{id}`: the environment has no `{}`", name.value);
+                        let help = "set it in the CI's secrets and hand it to this step".to_owned();
+                        self.faults.push(name.origin.clone(), message, Some(help));
+                    }
+                },
+                (None, None) => {
+                    let message = format!("secret `{id}` has neither `src` nor `env`");
+                    self.faults.push(source.origin.clone(), message, None);
+                }
+            }
+        }
+        secrets
+    }
+
+    /// Secrets that an input carries itself: `ID=VALUE` a line.
+    fn inline_secrets(&mut self) -> IndexMap<String, Secret> {
+        let mut secrets = IndexMap::new();
+        let Some((name, value)) = self.environment.setting("secrets") else {
+            return secrets;
+        };
+        let lines = value.expose().split(|byte| *byte == b'\n');
+        for (number, line) in lines
+            .enumerate()
+            .filter(|(_, line)| !line.trim_ascii().is_empty())
+        {
+            let mut parts = line.splitn(2, |byte| *byte == b'=');
+            let id = parts
+                .next()
+                .and_then(|id| std::str::from_utf8(id.trim_ascii()).ok());
+            match (id.filter(|id| !id.is_empty()), parts.next()) {
+                (Some(id), Some(value)) => {
+                    secrets.insert(id.to_owned(), Secret::new(value.trim_ascii_end()));
+                }
+                _ => {
+                    // The line is not shown: it may be a secret.
+                    let message = format!("line {} is not ID=VALUE", number + 1);
+                    self.faults
+                        .push(Origin::Variable(name.clone()), message, None);
+                }
+            }
+        }
+        secrets
+    }
+
+    fn ssh(&mut self, build: &Build) -> IndexMap<String, PathBuf> {
+        let mut ssh = IndexMap::new();
+        let Some(wanted) = &build.ssh else { return ssh };
+        for KeyValue { key, value } in &wanted.value {
+            let path = match value {
+                Some(path) => Some(self.bases.of(&wanted.origin).join(path)),
+                None => self.environment.path("SSH_AUTH_SOCK"),
+            };
+            match path {
+                Some(path) if path.exists() => {
+                    ssh.insert(key.clone(), path);
+                }
+                Some(path) => {
+                    let message = format!("ssh `{key}`: {} does not exist", path.display());
+                    self.faults.push(wanted.origin.clone(), message, None);
+                }
+                None => {
+                    let message = format!("ssh `{key}`: no agent, `SSH_AUTH_SOCK` is not set");
+                    let help = "start `ssh-agent`, or name a key: ID=PATH".to_owned();
+                    self.faults.push(wanted.origin.clone(), message, Some(help));
+                }
+            }
+        }
+        ssh
+    }
+
+    fn mirrors(&self, build: &Build) -> IndexMap<String, String> {
+        let mirrors = build.mirrors.iter().flat_map(|mirrors| &mirrors.value);
+        mirrors
+            .map(|(from, to)| {
+                let to = match to.value.strip_prefix("oci:") {
+                    Some(path) => {
+                        format!("oci:{}", self.bases.of(&to.origin).join(path).display())
+                    }
+                    None => to.value.clone(),
+                };
+                (from.clone(), to)
+            })
+            .collect()
+    }
+
+    fn source_date_epoch(&mut self) -> Option<i64> {
+        const NAME: &str = "SOURCE_DATE_EPOCH";
+        let text = self.environment.text(NAME)?;
+        let seconds = text.parse().ok().filter(|seconds: &i64| *seconds >= 0);
+        let origin = Origin::Variable(NAME.to_owned());
+        if seconds.is_none() && !self.faults.list.iter().any(|fault| fault.origin == origin) {
+            let message = format!(
+                "`{}` is no number of seconds since 1970",
+                text.escape_debug()
+            );
+            self.faults.push(origin, message, None);
+        }
+        seconds
+    }
+
+    fn stages(&mut self, wanted: Setting<Vec<Stage>>) -> Sourced<Vec<Stage>> {
+        let mut stages = wanted.unwrap_or_else(|| Sourced::new(Vec::new(), Origin::Default));
+        stages.value.sort_unstable();
+        stages.value.dedup();
+        let runs = matches!(self.cli.command, Command::Run(_));
+        let has = |stage| stages.value.contains(&stage);
+        if runs && has(Stage::Scan) && !has(Stage::Build) {
+            let message = "the stage scan needs the stage build".to_owned();
+            let help = "to assess an image that exists, use `plimsoll scan IMAGE`".to_owned();
+            self.faults.push(stages.origin.clone(), message, Some(help));
+        }
+        if runs && stages.value.is_empty() {
+            let message = "no stage to go through".to_owned();
+            self.faults.push(stages.origin.clone(), message, None);
+        }
+        stages
+    }
+
+    fn reports(&self, wanted: Setting<Vec<ReportTo>>) -> Vec<Sourced<ReportTo>> {
+        let Some(wanted) = wanted else {
+            return Vec::new();
+        };
+        let place = |report| self.placed(report, &wanted.origin);
+        wanted.value.into_iter().map(place).collect()
+    }
+
+    fn more_reports(&mut self, origin: &Origin, texts: &[String]) -> Vec<Sourced<ReportTo>> {
+        let mut reports = Vec::new();
+        for text in texts {
+            match ReportTo::parse(text, self.words) {
+                Ok(report) => reports.push(self.placed(report, origin)),
+                Err(problem) => self
+                    .faults
+                    .push(origin.clone(), problem.message, problem.help),
+            }
+        }
+        reports
+    }
+
+    fn placed(&self, report: ReportTo, origin: &Origin) -> Sourced<ReportTo> {
+        let path = report.path.map(|path| self.bases.of(origin).join(path));
+        Sourced::new(ReportTo { path, ..report }, origin.clone())
+    }
+
+    fn switch(&mut self, given: &Given, name: &str) -> bool {
+        let Some((origin, texts)) = given.get(name) else {
+            return false;
+        };
+        match boolean(texts.first().map_or("", String::as_str)) {
+            Ok(value) => value,
+            Err(problem) => {
+                self.faults
+                    .push(origin.clone(), problem.message, problem.help);
+                false
+            }
+        }
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let unknown = self.environment.unknown();
+        unknown
+            .iter()
+            .map(|name| format!("`{name}` is set but means nothing"))
+            .collect()
+    }
+}
