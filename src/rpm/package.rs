@@ -1,6 +1,6 @@
 //! What an rpm header says of a package and its files.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
 use crate::oci::ImagePath;
 
@@ -17,6 +17,20 @@ pub struct Nevra {
     pub release: String,
     /// `ARCH`; `None` for `gpg-pubkey` entries
     pub arch: Option<String>,
+}
+
+impl Nevra {
+    /// Order of epoch, version and release as rpm has it; name and architecture do not count.
+    /// An absent epoch is 0; the release counts only when both have one.
+    pub fn evr_cmp(&self, other: &Self) -> Ordering {
+        let both = !self.release.is_empty() && !other.release.is_empty();
+        let evr = |nevra: &'_ Self| -> rpm_version::Evr<'static> {
+            let release = if both { nevra.release.as_str() } else { "" };
+            rpm_version::Evr::new(String::new(), nevra.version.clone(), release.to_owned())
+        };
+        let epochs = self.epoch.unwrap_or(0).cmp(&other.epoch.unwrap_or(0));
+        epochs.then_with(|| evr(self).cmp(&evr(other)))
+    }
 }
 
 impl fmt::Display for Nevra {
@@ -64,6 +78,8 @@ pub struct Package {
     /// rpm's number of the digest algorithm of [`FileEntry::digest`] (RFC 4880 9.4): 1 MD5, 2 SHA-1,
     /// 8 SHA-256, 9 SHA-384, 10 SHA-512; absent in the header means MD5
     pub file_digest_algo: u32,
+    /// what it provides, in header order
+    pub provides: Vec<Provide>,
     /// the files it owns, in header order
     pub files: Vec<FileEntry>,
 }
@@ -73,6 +89,17 @@ impl Package {
     pub fn is_key(&self) -> bool {
         self.nevra.name == "gpg-pubkey"
     }
+}
+
+/// Something a package provides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provide {
+    /// `PROVIDENAME`
+    pub name: Box<str>,
+    /// `PROVIDEFLAGS`: 2 less, 4 greater, 8 equal, and what rpm adds above
+    pub flags: u32,
+    /// `PROVIDEVERSION`, an EVR; empty for none
+    pub version: Box<str>,
 }
 
 /// `FILESTATES` of one file.
