@@ -23,6 +23,17 @@ pub(super) enum Role {
     Bdb,
 }
 
+impl Role {
+    pub(super) const fn file_name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "rpmdb.sqlite",
+            Self::Wal => "rpmdb.sqlite-wal",
+            Self::Ndb => "Packages.db",
+            Self::Bdb => "Packages",
+        }
+    }
+}
+
 /// Why a file's content is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interest {
@@ -74,13 +85,9 @@ fn database(path: &[u8]) -> Option<Role> {
     if directory != b"rpm" {
         return None;
     }
-    match name {
-        b"rpmdb.sqlite" => Some(Role::Sqlite),
-        b"rpmdb.sqlite-wal" => Some(Role::Wal),
-        b"Packages.db" => Some(Role::Ndb),
-        b"Packages" => Some(Role::Bdb),
-        _ => None,
-    }
+    [Role::Sqlite, Role::Wal, Role::Ndb, Role::Bdb]
+        .into_iter()
+        .find(|role| role.file_name().as_bytes() == name)
 }
 
 /// Manuals show keys that open nothing.
@@ -113,9 +120,17 @@ mod tests {
         for (path, size, want) in [
             ("etc/os-release", 300, Interest::Kept),
             ("root/buildinfo/content_manifests/a.json", 9, Interest::Kept),
-            ("var/lib/rpm/rpmdb.sqlite", 1 << 30, Interest::Database(Role::Sqlite)),
+            (
+                "var/lib/rpm/rpmdb.sqlite",
+                1 << 30,
+                Interest::Database(Role::Sqlite),
+            ),
             ("opt/rpm/rpmdb.sqlite-wal", 0, Interest::Database(Role::Wal)),
-            ("usr/lib/sysimage/rpm/Packages.db", 1, Interest::Database(Role::Ndb)),
+            (
+                "usr/lib/sysimage/rpm/Packages.db",
+                1,
+                Interest::Database(Role::Ndb),
+            ),
             ("var/lib/rpm/Packages", 1, Interest::Database(Role::Bdb)),
             ("srv/Packages", 1 << 21, Interest::None),
             ("root/.ssh/id_rsa", 2000, Interest::Secrets),

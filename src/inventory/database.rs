@@ -42,7 +42,6 @@ impl Packed {
 /// A database as one layer holds it.
 #[derive(Debug)]
 pub(super) struct LayerDatabase {
-    pub(super) path: ImagePath,
     sha256: Sha,
     /// of the write-ahead log beside it
     wal: Option<Sha>,
@@ -61,15 +60,14 @@ impl DatabaseFiles {
         self.files.insert(role.file_name(), (role, sha256, bytes));
     }
 
-    pub(super) fn read(mut self, directory: &ImagePath, packed: &Packed) -> Vec<LayerDatabase> {
+    pub(super) fn read(mut self, packed: &Packed) -> Vec<LayerDatabase> {
         let wal = self.files.remove(Role::Wal.file_name());
         let mut found = Vec::new();
-        for (name, (role, sha256, bytes)) in self.files {
+        for (role, sha256, bytes) in self.files.into_values() {
             let wal = wal
                 .as_ref()
                 .filter(|(_, _, wal)| role == Role::Sqlite && !wal.is_empty());
             found.push(LayerDatabase {
-                path: directory.join(name),
                 sha256,
                 wal: wal.map(|(_, sha256, _)| *sha256),
                 format: rpm::Format::detect(&bytes).map_or("unknown", rpm::Format::name),
@@ -91,14 +89,13 @@ fn read(
     let mut left = rpm::MAX_FILES;
     let mut list = Vec::with_capacity(blobs.len());
     for blob in blobs {
-        let package =
-            packed
-                .package(&blob.bytes)
-                .map_err(|source| rpm::DatabaseError::Header {
-                    format,
-                    instance: blob.instance,
-                    source,
-                })?;
+        let package = packed
+            .package(&blob.bytes)
+            .map_err(|source| rpm::DatabaseError::Header {
+                format,
+                instance: blob.instance,
+                source,
+            })?;
         left = left
             .checked_sub(package.files.len() + package.provides.len())
             .ok_or(rpm::DatabaseError::Damaged {
@@ -116,7 +113,9 @@ pub(super) fn packages(tree: &Tree<'_>, databases: &[Vec<LayerDatabase>]) -> Fac
     let Some((path, sha256)) = visible(tree) else {
         return Fact::Unmet(format!(
             "the image has no rpm database; looked for {} in /{}",
-            [Role::Sqlite, Role::Ndb, Role::Bdb].map(Role::file_name).join(", "),
+            [Role::Sqlite, Role::Ndb, Role::Bdb]
+                .map(Role::file_name)
+                .join(", "),
             DIRECTORIES.join(", /")
         ));
     };
@@ -189,7 +188,11 @@ fn first_layers(list: &[Arc<Package>], databases: &[Vec<LayerDatabase>]) -> Vec<
         .map(|package| {
             let key = (&package.nevra, package.install_time);
             let first = seen.iter().position(|layer| layer.contains(&key));
-            LayerIndex(first.and_then(|n| u32::try_from(n).ok()).unwrap_or_default())
+            LayerIndex(
+                first
+                    .and_then(|n| u32::try_from(n).ok())
+                    .unwrap_or_default(),
+            )
         })
         .collect()
 }

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use super::{
     content::{self, Interest},
-    database::{DatabaseFiles, LayerDatabase, Packed},
+    database::{DatabaseFiles, LayerDatabase, Packed, Sha},
     error::{LayerError, LimitError, TarError},
     options::Budget,
     secrets::{self, Trace},
@@ -36,8 +36,9 @@ pub(super) struct LayerScan {
     /// in tar order; hard links stand as empty files until the tree is put together
     pub(super) changes: Vec<Change>,
     pub(super) links: Vec<HardLink>,
-    pub(super) kept: BTreeMap<ImagePath, Vec<u8>>,
-    pub(super) databases: BTreeMap<ImagePath, LayerDatabase>,
+    /// small files that checks read, with the digest of their content
+    pub(super) kept: Vec<(ImagePath, Sha, Vec<u8>)>,
+    pub(super) databases: Vec<LayerDatabase>,
     pub(super) traces: Vec<Trace>,
     pub(super) entries: u64,
     pub(super) uncompressed: u64,
@@ -226,13 +227,11 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn search(&mut self, path: &ImagePath, content: &[u8]) {
-        if let Some(what) = secrets::search(path, content) {
-            self.scan.traces.push(Trace {
-                path: path.clone(),
-                what,
-            });
-        }
+    fn search(&mut self, change: usize, content: &[u8]) {
+        let found = secrets::search(&self.path_of(change), content);
+        self.scan
+            .traces
+            .extend(found.map(|what| Trace { change, what }));
     }
 
     fn path_of(&self, change: usize) -> ImagePath {
@@ -244,11 +243,12 @@ impl Collector<'_> {
     }
 
     fn finish(mut self) -> LayerScan {
-        for (directory, files) in self.databases {
-            if let Some(database) = files.read(&directory, self.packed) {
-                self.scan.databases.insert(directory, database);
-            }
-        }
+        let packed = self.packed;
+        self.scan.databases = self
+            .databases
+            .into_values()
+            .flat_map(|files| files.read(packed))
+            .collect();
         self.scan
     }
 }
@@ -318,7 +318,7 @@ impl Sink for Collector<'_> {
             Interest::None => {}
             // Most files that are searched lie whole in one piece: no copy.
             Interest::Secrets if bytes.len() as u64 == file.size => {
-                self.search(&self.path_of(file.change), bytes);
+                self.search(file.change, bytes);
                 file.interest = Interest::None;
             }
             Interest::Secrets => {
@@ -361,7 +361,7 @@ impl Sink for Collector<'_> {
         let Some(mut file) = self.file.take() else {
             return Ok(());
         };
-        let path = self.path_of(file.change);
+        let sha256: Sha = file.hasher.finalize().into();
         if let Some(Change {
             kind: ChangeKind::Put(entry),
             ..
@@ -369,26 +369,27 @@ impl Sink for Collector<'_> {
         {
             entry.kind = EntryKind::File {
                 size: file.size,
-                sha256: file.hasher.finalize().into(),
+                sha256,
             };
         }
         match file.interest {
             Interest::None => {}
             Interest::Secrets => {
-                self.search(&path, &file.held);
+                self.search(file.change, &file.held);
                 file.held.clear();
                 self.spare = file.held;
             }
             Interest::Kept => {
-                self.search(&path, &file.held);
-                self.scan.kept.insert(path, file.held);
+                self.search(file.change, &file.held);
+                let path = self.path_of(file.change);
+                self.scan.kept.push((path, sha256, file.held));
             }
             Interest::Database(role) => {
-                let directory = path.parent().unwrap_or_default();
+                let directory = self.path_of(file.change).parent().unwrap_or_default();
                 self.databases
                     .entry(directory)
                     .or_default()
-                    .put(role, file.held);
+                    .put(role, sha256, file.held);
             }
         }
         Ok(())

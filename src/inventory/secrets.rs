@@ -74,7 +74,11 @@ static FILES: LazyLock<Vec<CredentialFile>> = LazyLock::new(|| {
     const AUTHS: &str = r#""(?:auth|identitytoken|registrytoken)"\s*:\s*"([A-Za-z0-9+/=._-]{8,})""#;
     let table: [(&[&[u8]], &str, &str); 10] = [
         (
-            &[b".docker/config.json", b".dockercfg", b"containers/auth.json"],
+            &[
+                b".docker/config.json",
+                b".dockercfg",
+                b"containers/auth.json",
+            ],
             "registry credentials",
             AUTHS,
         ),
@@ -223,18 +227,26 @@ mod tests {
     /// Made of parts, so that this file holds no secret by its own rules.
     fn key(kind: &str) -> String {
         let body = "MIIEpAIBAAKCAQEA0Z3VS5JJcds3xfn/ygWyF8PbnGy0AHB7MhgwMbRvI0MBZhpI";
-        format!("-----BEGIN {kind}PRIVATE{} KEY-----\n{body}\n{body}\n-----END\n", "")
+        format!(
+            "-----BEGIN {kind}PRIVATE{} KEY-----\n{body}\n{body}\n-----END\n",
+            ""
+        )
     }
 
     #[test]
     fn secrets_are_found() {
-        let token = |prefix: &str| format!("x = {prefix}{}\n", "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3fG5");
+        let token =
+            |prefix: &str| format!("x = {prefix}{}\n", "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3fG5");
         for (path, content, want) in [
             ("root/key.pem", key("RSA "), Some(PRIVATE_KEY)),
             ("root/.ssh/id_ed25519", key("OPENSSH "), Some(PRIVATE_KEY)),
             ("a.json", key("").replace('\n', "\\n"), Some(PRIVATE_KEY)),
             ("a", key("").replace("PRIVATE", "PUBLIC"), None),
-            ("a.py", "\"-----BEGIN RSA PRIVATE KEY-----\" in text".into(), None),
+            (
+                "a.py",
+                "\"-----BEGIN RSA PRIVATE KEY-----\" in text".into(),
+                None,
+            ),
             ("a", token("ghp_"), Some("GitHub token")),
             ("a", token("glpat-"), Some("GitLab token")),
             ("a", format!("ghp_{}", "x".repeat(36)), None),
@@ -247,7 +259,10 @@ mod tests {
             ("root/.docker/config.json", r#"{"auths":{}}"#.into(), None),
             (
                 "root/.aws/credentials",
-                format!("[default]\naws_secret_access_key = {}\n", "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3fG5hI7j"),
+                format!(
+                    "[default]\naws_secret_access_key = {}\n",
+                    "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dE3fG5hI7j"
+                ),
                 Some("AWS credentials"),
             ),
             (
@@ -256,9 +271,21 @@ mod tests {
                 None,
             ),
             ("root/.npmrc", "//r/:_authToken=${NPM_TOKEN}\n".into(), None),
-            ("root/.npmrc", "//r/:_authToken=0a1b2c3d4e\n".into(), Some("npm credentials")),
-            ("root/.git-credentials", "https://u:hunter2@h\n".into(), Some("git credentials")),
-            ("root/.netrc", "machine h login u password hunter2".into(), Some("passwords of .netrc")),
+            (
+                "root/.npmrc",
+                "//r/:_authToken=0a1b2c3d4e\n".into(),
+                Some("npm credentials"),
+            ),
+            (
+                "root/.git-credentials",
+                "https://u:hunter2@h\n".into(),
+                Some("git credentials"),
+            ),
+            (
+                "root/.netrc",
+                "machine h login u password hunter2".into(),
+                Some("passwords of .netrc"),
+            ),
             ("usr/lib64/python3.9/test/keycert.pem", key(""), None),
             ("opt/x/site-packages/tornado/test/test.key", key(""), None),
             ("etc/pki/entitlement/1-key.pem", key(""), Some(PRIVATE_KEY)),

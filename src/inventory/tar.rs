@@ -334,11 +334,7 @@ fn clamp(left: u64, length: usize) -> usize {
     usize::try_from(left).map_or(length, |left| left.min(length))
 }
 
-fn kind<'a>(
-    entry: &'a ParsedEntry<'_>,
-    size: u64,
-    sparse: bool,
-) -> Result<TarKind<'a>, TarError> {
+fn kind<'a>(entry: &'a ParsedEntry<'_>, size: u64, sparse: bool) -> Result<TarKind<'a>, TarError> {
     let target = || entry.link_target.as_deref().unwrap_or_default();
     let device = || {
         TarKind::Device(
@@ -348,7 +344,9 @@ fn kind<'a>(
     };
     let kind = match entry.entry_type {
         // Before POSIX there was no type for directories (Go's archive/tar does the same).
-        EntryType::Regular if entry.header.as_old().linkflag == [0] && entry.path.ends_with(b"/") => {
+        EntryType::Regular
+            if entry.header.as_old().linkflag == [0] && entry.path.ends_with(b"/") =>
+        {
             TarKind::Directory
         }
         EntryType::Regular | EntryType::Continuous => TarKind::File(size),

@@ -121,7 +121,7 @@ impl<'b> Tree<'b> {
     }
 
     /// Where the entry `path` is: links on the way are followed, one at its end is not.
-    pub(super) fn place(&mut self, path: &ImagePath) -> Result<ImagePath, LayerError> {
+    fn place(&mut self, path: &ImagePath) -> Result<ImagePath, LayerError> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Ok(path.clone());
         };
@@ -149,22 +149,19 @@ impl<'b> Tree<'b> {
             });
         }
         let before = self.entries.insert(path.clone(), entry.clone());
-        if before.is_some_and(|before| before.kind == EntryKind::Directory) && !is_directory {
-            self.forget();
+        let was_directory = before.is_some_and(|before| before.kind == EntryKind::Directory);
+        if was_directory && !is_directory {
             for below in self.below(path) {
                 self.entries.remove(&below);
             }
-        } else if !is_directory || self.last.0 == *path {
-            self.forget_if(path);
         }
-        Ok(())
-    }
-
-    /// A link may now stand, or no longer stand, where the last entry's directory was.
-    fn forget_if(&mut self, path: &ImagePath) {
-        if self.last.0.is_under(path) || self.last.1.is_under(path) {
+        // A link may now stand, or no longer stand, on the way to the last entry's directory.
+        if was_directory != is_directory
+            && (self.last.0.is_under(path) || self.last.1.is_under(path))
+        {
             self.forget();
         }
+        Ok(())
     }
 
     /// Directories that no layer mentions are root's, as containerd makes them.
@@ -208,7 +205,9 @@ impl<'b> Tree<'b> {
         }
         match self.entries.get(&target) {
             None => Err(broken("which does not exist at that point")),
-            Some(entry) if entry.kind == EntryKind::Directory => Err(broken("which is a directory")),
+            Some(entry) if entry.kind == EntryKind::Directory => {
+                Err(broken("which is a directory"))
+            }
             Some(entry) => Ok(Entry {
                 layer: self.layer,
                 ..entry.clone()
@@ -292,7 +291,7 @@ fn directory(layer: LayerIndex) -> Entry {
 /// The components, last first; `..` among them.
 fn parts(path: &[u8]) -> Vec<Box<[u8]>> {
     path.rsplit(|&byte| byte == b'/')
-        .filter(|part| !matches!(part, b"" | b"."))
+        .filter(|part| !matches!(*part, b"" | b"."))
         .map(Box::from)
         .collect()
 }
