@@ -1,7 +1,171 @@
 //! One pass over the verified layers of an image: what is in them, layer by layer and put together.
-use crate::oci::LayerIndex;
-/// Told how far a scan is; called from several threads.
-pub trait ScanProgress: Sync {
-    /// `done` of the `total` bytes of a layer's blob have been read.
-    fn layer(&self, layer: LayerIndex, done: u64, total: u64);
+//!
+//! [`scan`] reads every layer once, as a stream: the blob's digest and size, the diff id, each entry
+//! and the digest of each file come out of the same pass, on all cores and in bounded memory. Nothing
+//! is unpacked to disk, and what a layer says is believed only as far as [`Limits`] go. Whether any
+//! of it is good or bad is not judged here.
+
+mod blob;
+mod content;
+mod database;
+mod error;
+mod layer;
+mod options;
+mod schedule;
+mod secrets;
+mod tar;
+mod tree;
+
+pub use error::{LayerError, LimitError, ScanError, TarError};
+pub use options::*;
+
+use std::collections::{BTreeMap, HashMap};
+
+use database::{LayerDatabase, Packed, Sha};
+use layer::LayerScan;
+use tree::Tree;
+
+use crate::{
+    oci::{Descriptor, ImageConfig, ImagePath, ImageSource, LayerIndex},
+    subject::{EntryKind, Fact, Inventory, LayerFacts, PreflightModified, SecretTrace},
+};
+
+/// Reads the layers of an image, base first as the manifest lists them, and puts them together.
+///
+/// # Errors
+/// When a layer cannot be read, is not the one that manifest and configuration name, holds what no
+/// image may hold, or passes a limit. A damaged rpm database is no error but an unmet fact.
+pub fn scan(
+    source: &dyn ImageSource,
+    layers: &[Descriptor],
+    config: &ImageConfig,
+    options: &ScanOptions,
+    progress: &dyn ScanProgress,
+) -> Result<Inventory, ScanError> {
+    let diff_ids = &config.rootfs.diff_ids;
+    if layers.len() != diff_ids.len() {
+        return Err(ScanError::LayerCount {
+            layers: layers.len(),
+            diff_ids: diff_ids.len(),
+        });
+    }
+    if layers.len() as u64 > options.limits.layers {
+        return Err(ScanError::TooManyLayers {
+            layers: layers.len() as u64,
+            limit: options.limits.layers,
+        });
+    }
+    let budget = Budget::new(options.limits.clone());
+    let packed = Packed::default();
+    let mut scans = schedule::run(&schedule::Job {
+        source,
+        layers,
+        diff_ids,
+        options,
+        progress,
+        budget: &budget,
+        packed: &packed,
+    })?;
+    drop(packed);
+    let mut tree = Tree::new(&budget);
+    for ((n, scan), of) in (0..).zip(&mut scans).zip(layers) {
+        tree.apply(LayerIndex(n), scan)
+            .map_err(|source| ScanError::Layer {
+                index: LayerIndex(n),
+                digest: of.digest().clone(),
+                source,
+            })?;
+    }
+    Ok(inventory(tree, scans, layers, config))
+}
+
+fn inventory(
+    tree: Tree<'_>,
+    mut scans: Vec<LayerScan>,
+    layers: &[Descriptor],
+    config: &ImageConfig,
+) -> Inventory {
+    let databases: Vec<Vec<LayerDatabase>> = scans
+        .iter_mut()
+        .map(|scan| std::mem::take(&mut scan.databases))
+        .collect();
+    let packages = database::packages(&tree, &databases);
+    drop(databases);
+    let kept = kept(&tree, &mut scans);
+    let secrets = traces(&tree, &scans);
+    let reason = "not built in yet".to_owned();
+    Inventory {
+        layers: facts(scans, layers, config),
+        tree: tree.entries,
+        kept,
+        packages,
+        modified: Fact::Unmet(reason.clone()),
+        preflight_modified: Fact::<PreflightModified>::Unmet(reason),
+        secrets,
+    }
+}
+
+/// The kept files as the flattened tree shows them, hard links among them.
+fn kept(tree: &Tree<'_>, scans: &mut [LayerScan]) -> BTreeMap<ImagePath, Vec<u8>> {
+    let contents: HashMap<Sha, Vec<u8>> = scans
+        .iter_mut()
+        .flat_map(|scan| std::mem::take(&mut scan.kept))
+        .map(|(_, sha256, content)| (sha256, content))
+        .collect();
+    tree.entries
+        .iter()
+        .filter(|(path, _)| content::is_kept(path.as_bytes()))
+        .filter_map(|(path, entry)| match entry.kind {
+            EntryKind::File { sha256, .. } => Some((path.clone(), contents.get(&sha256)?.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn traces(tree: &Tree<'_>, scans: &[LayerScan]) -> Vec<SecretTrace> {
+    let mut found = Vec::new();
+    for (scan, layer) in scans.iter().zip((0..).map(LayerIndex)) {
+        for trace in &scan.traces {
+            let Some(change) = scan.changes.get(trace.change) else {
+                continue;
+            };
+            let now = tree.entries.get(&change.path);
+            found.push(SecretTrace {
+                path: change.path.clone(),
+                layer,
+                what: trace.what,
+                deleted_later: now.is_none_or(|entry| entry.layer != layer),
+            });
+        }
+    }
+    found
+}
+
+fn facts(scans: Vec<LayerScan>, layers: &[Descriptor], config: &ImageConfig) -> Vec<LayerFacts> {
+    let mut history: Vec<Option<String>> = config
+        .history
+        .iter()
+        .flatten()
+        .filter(|step| !step.empty_layer)
+        .map(|step| step.created_by.clone())
+        .collect();
+    if history.len() != layers.len() {
+        // Which step made which layer cannot be told.
+        history = vec![None; layers.len()];
+    }
+    scans
+        .into_iter()
+        .zip(layers.iter().zip(&config.rootfs.diff_ids))
+        .zip(history.into_iter().zip((0..).map(LayerIndex)))
+        .map(|((scan, (of, diff_id)), (created_by, index))| LayerFacts {
+            index,
+            digest: of.digest().clone(),
+            diff_id: diff_id.clone(),
+            size: of.size(),
+            uncompressed_size: scan.uncompressed,
+            entries: scan.entries,
+            created_by,
+            changes: scan.changes,
+        })
+        .collect()
 }

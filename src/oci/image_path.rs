@@ -1,17 +1,27 @@
 //! The path of a file inside an image: bytes, relative to the root, normalised, never leaving it.
 
-use std::fmt;
+use std::{borrow::Borrow, fmt, sync::Arc};
 
 /// A normalised path below the image's root: no leading `/`, no empty, `.` or `..` component.
 /// Bytes, because a layer may hold names that are not UTF-8. The root itself is the empty path.
+/// Clones share the bytes: an image of many files holds each name once.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct ImagePath(Box<[u8]>);
+pub struct ImagePath(Arc<[u8]>);
 
 impl ImagePath {
     /// Normalises lexically; `..` at the root stays at the root, as it does for a chrooted process.
     pub fn new(path: impl AsRef<[u8]>) -> Self {
+        let path = path.as_ref();
+        let path = path.strip_prefix(b"./").unwrap_or(path);
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        if path
+            .split(|&b| b == b'/')
+            .all(|part| !matches!(part, b"" | b"." | b".."))
+        {
+            return Self(path.into());
+        }
         let mut parts: Vec<&[u8]> = Vec::new();
-        for part in path.as_ref().split(|&b| b == b'/') {
+        for part in path.split(|&b| b == b'/') {
             match part {
                 b"" | b"." => {}
                 b".." => {
@@ -20,7 +30,7 @@ impl ImagePath {
                 part => parts.push(part),
             }
         }
-        Self(parts.join(&b'/').into_boxed_slice())
+        Self(parts.join(&b'/').into())
     }
 
     /// The bytes, without a leading slash.
@@ -60,6 +70,13 @@ impl ImagePath {
         let (path, dir) = (self.as_bytes(), directory.as_bytes());
         dir.is_empty()
             || (path.starts_with(dir) && (path.len() == dir.len() || path[dir.len()] == b'/'))
+    }
+}
+
+/// Order and hash are those of the bytes, so that a map can be asked by a slice.
+impl Borrow<[u8]> for ImagePath {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -108,6 +125,11 @@ mod tests {
             ("a/b/../../../c", "/c"),
             ("", "/"),
             ("/", "/"),
+            ("./", "/"),
+            (".", "/"),
+            ("..", "/"),
+            (".//x", "/x"),
+            ("usr/lib/", "/usr/lib"),
         ] {
             assert_eq!(ImagePath::from(given).to_string(), want, "{given}");
         }

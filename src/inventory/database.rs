@@ -1,0 +1,198 @@
+//! The rpm databases of the layers: read as soon as their layer is, so that their bytes need not be
+//! held; packages that several databases have are held once.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{content::Role, tree::Tree};
+use crate::{
+    oci::{ImagePath, LayerIndex},
+    rpm::{self, Package},
+    subject::{EntryKind, Fact, Packages},
+};
+
+/// Where rpm keeps its database, the place that counts first (`%_dbpath` of RHEL 10 and Fedora, of
+/// RHEL up to 9, of rpm-ostree).
+const DIRECTORIES: [&str; 3] = ["usr/lib/sysimage/rpm", "var/lib/rpm", "usr/share/rpm"];
+
+/// SHA-256 of a content.
+pub(super) type Sha = [u8; 32];
+
+/// Packages by the digest of their header, shared by all databases of an image.
+#[derive(Debug, Default)]
+pub(super) struct Packed(Mutex<HashMap<Sha, Arc<Package>>>);
+
+impl Packed {
+    fn package(&self, blob: &[u8]) -> Result<Arc<Package>, rpm::HeaderError> {
+        let digest: Sha = Sha256::digest(blob).into();
+        let packages = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(package) = packages().get(&digest) {
+            return Ok(Arc::clone(package));
+        }
+        let package = Arc::new(Package::parse(blob)?);
+        packages().insert(digest, Arc::clone(&package));
+        Ok(package)
+    }
+}
+
+/// A database as one layer holds it.
+#[derive(Debug)]
+pub(super) struct LayerDatabase {
+    sha256: Sha,
+    /// of the write-ahead log beside it
+    wal: Option<Sha>,
+    format: &'static str,
+    packages: Result<Vec<Arc<Package>>, String>,
+}
+
+/// The database files of one directory in one layer, each with its digest.
+#[derive(Debug, Default)]
+pub(super) struct DatabaseFiles {
+    files: BTreeMap<&'static str, (Role, Sha, Vec<u8>)>,
+}
+
+impl DatabaseFiles {
+    pub(super) fn put(&mut self, role: Role, sha256: Sha, bytes: Vec<u8>) {
+        self.files.insert(role.file_name(), (role, sha256, bytes));
+    }
+
+    pub(super) fn read(mut self, packed: &Packed) -> Vec<LayerDatabase> {
+        let wal = self.files.remove(Role::Wal.file_name());
+        let mut found = Vec::new();
+        for (role, sha256, bytes) in self.files.into_values() {
+            let wal = wal
+                .as_ref()
+                .filter(|(_, _, wal)| role == Role::Sqlite && !wal.is_empty());
+            found.push(LayerDatabase {
+                sha256,
+                wal: wal.map(|(_, sha256, _)| *sha256),
+                format: rpm::Format::detect(&bytes).map_or("unknown", rpm::Format::name),
+                packages: read(&bytes, wal.map(|(_, _, wal)| &wal[..]), packed)
+                    .map_err(|error| error.to_string()),
+            });
+        }
+        found
+    }
+}
+
+fn read(
+    bytes: &[u8],
+    wal: Option<&[u8]>,
+    packed: &Packed,
+) -> Result<Vec<Arc<Package>>, rpm::DatabaseError> {
+    let blobs = rpm::headers(bytes, wal)?;
+    let format = rpm::Format::detect(bytes).ok_or(rpm::DatabaseError::Unknown(bytes.len()))?;
+    let mut left = rpm::MAX_FILES;
+    let mut list = Vec::with_capacity(blobs.len());
+    for blob in blobs {
+        let package = packed
+            .package(&blob.bytes)
+            .map_err(|source| rpm::DatabaseError::Header {
+                format,
+                instance: blob.instance,
+                source,
+            })?;
+        left = left
+            .checked_sub(package.files.len() + package.provides.len())
+            .ok_or(rpm::DatabaseError::Damaged {
+                format,
+                fault: rpm::Fault::Files,
+            })?;
+        list.push(package);
+    }
+    Ok(list)
+}
+
+/// The packages of the image: those of the database that its flattened tree shows, and for each the
+/// first layer whose database has it.
+pub(super) fn packages(tree: &Tree<'_>, databases: &[Vec<LayerDatabase>]) -> Fact<Packages> {
+    let Some((path, sha256)) = visible(tree) else {
+        return Fact::Unmet(format!(
+            "the image has no rpm database; looked for {} in /{}",
+            [Role::Sqlite, Role::Ndb, Role::Bdb]
+                .map(Role::file_name)
+                .join(", "),
+            DIRECTORIES.join(", /")
+        ));
+    };
+    let wal = wal(tree, &path);
+    let same = |database: &&LayerDatabase| database.sha256 == sha256 && database.wal == wal;
+    let Some(database) = databases.iter().flatten().find(same) else {
+        return Fact::Unmet(format!(
+            "`{path}` and its write-ahead log come from different layers; end the layer that installs packages with the database closed"
+        ));
+    };
+    match &database.packages {
+        Err(error) => Fact::Unmet(format!("`{path}`: {error}")),
+        Ok(list) => Fact::Known(Packages {
+            layers: first_layers(list, databases),
+            database: path,
+            format: database.format,
+            list: list.clone(),
+        }),
+    }
+}
+
+/// The database file that rpm would open, and its digest.
+fn visible(tree: &Tree<'_>) -> Option<(ImagePath, Sha)> {
+    let mut empty = None;
+    for directory in DIRECTORIES {
+        let Ok(directory) = tree.resolve(&ImagePath::from(directory)) else {
+            continue;
+        };
+        for role in [Role::Sqlite, Role::Ndb, Role::Bdb] {
+            let path = directory.join(role.file_name());
+            match file(tree, &path) {
+                Some((0, sha256)) => empty = empty.or(Some((path, sha256))),
+                Some((_, sha256)) => return Some((path, sha256)),
+                None => {}
+            }
+        }
+    }
+    empty
+}
+
+fn wal(tree: &Tree<'_>, database: &ImagePath) -> Option<Sha> {
+    let path = database.parent()?.join(Role::Wal.file_name());
+    let sqlite = database.file_name() == Some(Role::Sqlite.file_name().as_bytes());
+    file(tree, &path)
+        .filter(|(size, _)| sqlite && *size > 0)
+        .map(|(_, sha256)| sha256)
+}
+
+fn file(tree: &Tree<'_>, path: &ImagePath) -> Option<(u64, Sha)> {
+    let path = tree.resolve(path).ok()?;
+    match tree.entries.get(&path)?.kind {
+        EntryKind::File { size, sha256 } => Some((size, sha256)),
+        _ => None,
+    }
+}
+
+fn first_layers(list: &[Arc<Package>], databases: &[Vec<LayerDatabase>]) -> Vec<LayerIndex> {
+    let seen: Vec<HashSet<(&rpm::Nevra, Option<u64>)>> = databases
+        .iter()
+        .map(|layer| {
+            layer
+                .iter()
+                .filter_map(|database| database.packages.as_ref().ok())
+                .flatten()
+                .map(|package| (&package.nevra, package.install_time))
+                .collect()
+        })
+        .collect();
+    list.iter()
+        .map(|package| {
+            let key = (&package.nevra, package.install_time);
+            let first = seen.iter().position(|layer| layer.contains(&key));
+            LayerIndex(
+                first
+                    .and_then(|n| u32::try_from(n).ok())
+                    .unwrap_or_default(),
+            )
+        })
+        .collect()
+}

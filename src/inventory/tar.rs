@@ -1,0 +1,518 @@
+//! The tar stream of a layer, fed piece by piece: headers by `tar-core`, and round it the rules that
+//! keep what is read here the same as what a runtime unpacks. Where other readers would disagree
+//! about an archive, it is refused.
+
+use tar_core::{
+    EntryType, SparseEntry,
+    parse::{Limits as TarLimits, ParseError, ParseEvent, ParsedEntry, Parser},
+};
+
+use super::{
+    error::{LayerError, LimitError, TarError},
+    options::Limits,
+};
+
+const BLOCK: u64 = 512;
+/// Bytes of header that may be held back until it is whole: metadata, a sparse map, and slack.
+const MAX_HEADER: usize = 4 << 20;
+/// Bytes that a VFS capability can have is 24 (`vfs_ns_cap_data`); slack for later revisions.
+const MAX_CAPABILITY: usize = 64;
+
+/// An entry as its header describes it.
+#[derive(Debug)]
+pub(super) struct TarEntry<'a> {
+    /// as stored
+    pub(super) path: &'a [u8],
+    pub(super) kind: TarKind<'a>,
+    pub(super) mode: u16,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    /// raw `security.capability`
+    pub(super) caps: &'a [u8],
+}
+
+#[derive(Debug)]
+pub(super) enum TarKind<'a> {
+    /// size in bytes, holes included; the content follows
+    File(u64),
+    Directory,
+    Symlink(&'a [u8]),
+    HardLink(&'a [u8]),
+    Device(u32, u32),
+    Fifo,
+}
+
+/// What is done with entries. `data`, `hole` and `end` follow an `entry` that is a file.
+pub(super) trait Sink {
+    fn entry(&mut self, entry: TarEntry<'_>) -> Result<(), LayerError>;
+    fn data(&mut self, bytes: &[u8]) -> Result<(), LayerError>;
+    fn hole(&mut self, bytes: u64) -> Result<(), LayerError>;
+    fn end(&mut self) -> Result<(), LayerError>;
+}
+
+/// The regions of a sparse file that are still to come.
+#[derive(Debug)]
+struct Sparse {
+    regions: std::vec::IntoIter<SparseEntry>,
+    /// bytes left of the region being read
+    left: u64,
+    /// offset in the file
+    at: u64,
+    size: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// a header, or part of one in `pending`
+    Header,
+    /// bytes of content left, and of padding after it
+    Content(u64, u64, Option<Sparse>),
+    /// bytes to the next block
+    Padding(u64),
+    /// nothing but zeros may follow
+    Ended,
+}
+
+/// The parser; everything it learns goes to the sink.
+#[derive(Debug)]
+pub(super) struct TarStream<S> {
+    parser: Parser,
+    state: State,
+    pending: Vec<u8>,
+    want: usize,
+    /// bytes taken in
+    offset: u64,
+    limits: Limits,
+    /// path of the last entry
+    last: Vec<u8>,
+    pub(super) sink: S,
+}
+
+impl<S: Sink> TarStream<S> {
+    pub(super) fn new(sink: S, limits: Limits) -> Self {
+        let mut parser = Parser::new(TarLimits {
+            max_metadata_size: limits.metadata,
+            max_path_len: Some(limits.path),
+            max_sparse_entries: limits.sparse_regions,
+            ..TarLimits::default()
+        });
+        // Times are of no interest and may lie before 1970; all other values are checked below.
+        parser.set_ignore_pax_errors(true);
+        Self {
+            parser,
+            state: State::Header,
+            pending: Vec::new(),
+            want: 0,
+            offset: 0,
+            limits,
+            last: Vec::new(),
+            sink,
+        }
+    }
+
+    /// Takes the next bytes.
+    pub(super) fn feed(&mut self, mut chunk: &[u8]) -> Result<(), LayerError> {
+        while !chunk.is_empty() {
+            if self.pending.is_empty() {
+                chunk = self.advance(chunk)?;
+                continue;
+            }
+            let more = self.want.saturating_sub(self.pending.len());
+            let (head, rest) = chunk.split_at(more.min(chunk.len()));
+            self.pending.extend_from_slice(head);
+            chunk = rest;
+            if self.pending.len() >= self.want {
+                let held = std::mem::take(&mut self.pending);
+                let mut rest = &held[..];
+                while !rest.is_empty() && self.pending.is_empty() {
+                    rest = self.advance(rest)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The stream is over.
+    pub(super) fn finish(mut self) -> Result<S, LayerError> {
+        let error = match self.state {
+            State::Ended => return Ok(self.sink),
+            State::Header if self.pending.iter().all(|&byte| byte == 0) => TarError::NoEnd,
+            State::Header => TarError::Truncated("a header".to_owned()),
+            State::Content(..) | State::Padding(_) => {
+                TarError::Truncated(format!("`{}`", self.last.escape_ascii()))
+            }
+        };
+        self.offset += self.pending.len() as u64;
+        Err(self.error(error))
+    }
+
+    fn error(&self, source: TarError) -> LayerError {
+        LayerError::Tar {
+            offset: self.offset,
+            source,
+        }
+    }
+
+    /// Takes what it can from the front of `chunk` (more than nothing) and returns the rest.
+    fn advance<'c>(&mut self, chunk: &'c [u8]) -> Result<&'c [u8], LayerError> {
+        match &mut self.state {
+            State::Header => self.header(chunk),
+            State::Content(left, padding, sparse) => {
+                let (data, rest) = chunk.split_at(clamp(*left, chunk.len()));
+                *left -= data.len() as u64;
+                match sparse {
+                    None => self.sink.data(data)?,
+                    Some(sparse) => sparse.data(data, &mut self.sink)?,
+                }
+                self.offset += data.len() as u64;
+                if *left == 0 {
+                    if let Some(sparse) = sparse {
+                        sparse.end(&mut self.sink)?;
+                    }
+                    self.sink.end()?;
+                    self.state = padded(*padding);
+                }
+                Ok(rest)
+            }
+            State::Padding(left) => {
+                let (pad, rest) = chunk.split_at(clamp(*left, chunk.len()));
+                *left -= pad.len() as u64;
+                self.offset += pad.len() as u64;
+                if *left == 0 {
+                    self.state = State::Header;
+                }
+                Ok(rest)
+            }
+            State::Ended => {
+                if chunk.iter().any(|&byte| byte != 0) {
+                    return Err(self.error(TarError::AfterEnd));
+                }
+                self.offset += chunk.len() as u64;
+                Ok(&[])
+            }
+        }
+    }
+
+    fn header<'c>(&mut self, chunk: &'c [u8]) -> Result<&'c [u8], LayerError> {
+        let event = match self.parser.parse(chunk) {
+            Ok(event) => event,
+            Err(error) => return Err(self.parse_error(error)),
+        };
+        let (consumed, entry, sparse) = match event {
+            ParseEvent::NeedData { min_bytes } => {
+                if min_bytes > MAX_HEADER {
+                    return Err(self.error(TarError::Header(format!(
+                        "a header of more than {MAX_HEADER} bytes"
+                    ))));
+                }
+                // Twice as much as last time, so that a long header is not read over and over.
+                self.want = min_bytes.max((2 * chunk.len()).min(chunk.len() + (64 << 10)));
+                self.pending = chunk.to_vec();
+                return Ok(&[]);
+            }
+            // Global PAX records are for archivers: runtimes apply none of them.
+            ParseEvent::GlobalExtensions { consumed, .. } => (consumed, None, None),
+            ParseEvent::End { consumed } => {
+                self.state = State::Ended;
+                (consumed, None, None)
+            }
+            ParseEvent::Entry { consumed, entry } => (consumed, Some(entry), None),
+            ParseEvent::SparseEntry {
+                consumed,
+                entry,
+                sparse_map,
+                real_size,
+            } => (consumed, Some(entry), Some((sparse_map, real_size))),
+        };
+        if let Some(entry) = entry {
+            self.begin(&entry, sparse)?;
+        }
+        self.offset += consumed as u64;
+        Ok(chunk.get(consumed..).unwrap_or_default())
+    }
+
+    fn begin(
+        &mut self,
+        entry: &ParsedEntry<'_>,
+        sparse: Option<(Vec<SparseEntry>, u64)>,
+    ) -> Result<(), LayerError> {
+        let path = &entry.path[..];
+        self.last.clear();
+        self.last.extend_from_slice(path);
+        let name = || path.escape_ascii().to_string();
+        let is_sparse = sparse.is_some();
+        check_numbers(entry).map_err(|error| self.error(error))?;
+        check_pax(entry, is_sparse).map_err(|error| self.error(error))?;
+        check_name(path).map_err(|error| self.error(error))?;
+        let id = |what, value: u64| {
+            u32::try_from(value).map_err(|_| TarError::Range {
+                path: name(),
+                what,
+                value,
+            })
+        };
+        let uid = id("uid", entry.uid).map_err(|error| self.error(error))?;
+        let gid = id("gid", entry.gid).map_err(|error| self.error(error))?;
+        let caps = self.capability(entry)?;
+        let size = sparse.as_ref().map_or(entry.size, |(_, size)| *size);
+        let kind = kind(entry, size, is_sparse).map_err(|error| self.error(error))?;
+        let content = matches!(kind, TarKind::File(_)).then_some(entry.size);
+        self.sink.entry(TarEntry {
+            path,
+            kind,
+            mode: u16::try_from(entry.mode & 0o7777).unwrap_or_default(),
+            uid,
+            gid,
+            caps,
+        })?;
+        // Like Go's archive/tar: what is no file has no content, whatever its size field says.
+        let Some(stored) = content else {
+            return Ok(());
+        };
+        let padding = stored.wrapping_neg() % BLOCK;
+        let mut sparse = sparse
+            .map(|(map, size)| Sparse::new(map, size, stored))
+            .transpose()
+            .map_err(|reason| {
+                self.error(TarError::Sparse {
+                    path: name(),
+                    reason,
+                })
+            })?;
+        if stored > 0 {
+            self.state = State::Content(stored, padding, sparse);
+            return Ok(());
+        }
+        if let Some(sparse) = &mut sparse {
+            sparse.end(&mut self.sink)?;
+        }
+        self.sink.end()
+    }
+
+    fn capability<'a>(&self, entry: &'a ParsedEntry<'_>) -> Result<&'a [u8], LayerError> {
+        let caps = entry
+            .xattrs
+            .iter()
+            .rfind(|(name, _)| **name == *b"security.capability")
+            .map_or(&[][..], |(_, value)| &value[..]);
+        if caps.len() > MAX_CAPABILITY {
+            return Err(self.error(TarError::Range {
+                path: entry.path.escape_ascii().to_string(),
+                what: "size of security.capability",
+                value: caps.len() as u64,
+            }));
+        }
+        Ok(caps)
+    }
+
+    fn parse_error(&self, error: ParseError) -> LayerError {
+        match error {
+            ParseError::PathTooLong { len, limit } => LimitError::Path {
+                length: len as u64,
+                limit,
+            }
+            .into(),
+            ParseError::MetadataTooLarge { size, limit } => {
+                LimitError::Metadata { size, limit }.into()
+            }
+            ParseError::TooManySparseEntries { .. } => {
+                LimitError::SparseRegions(self.limits.sparse_regions).into()
+            }
+            error => self.error(TarError::Header(error.to_string())),
+        }
+    }
+}
+
+fn padded(padding: u64) -> State {
+    match padding {
+        0 => State::Header,
+        padding => State::Padding(padding),
+    }
+}
+
+fn clamp(left: u64, length: usize) -> usize {
+    usize::try_from(left).map_or(length, |left| left.min(length))
+}
+
+fn kind<'a>(entry: &'a ParsedEntry<'_>, size: u64, sparse: bool) -> Result<TarKind<'a>, TarError> {
+    let target = || entry.link_target.as_deref().unwrap_or_default();
+    let device = || {
+        TarKind::Device(
+            entry.dev_major.unwrap_or_default(),
+            entry.dev_minor.unwrap_or_default(),
+        )
+    };
+    let kind = match entry.entry_type {
+        // Before POSIX there was no type for directories (Go's archive/tar does the same).
+        EntryType::Regular
+            if entry.header.as_old().linkflag == [0] && entry.path.ends_with(b"/") =>
+        {
+            TarKind::Directory
+        }
+        EntryType::Regular | EntryType::Continuous => TarKind::File(size),
+        EntryType::GnuSparse if sparse => TarKind::File(size),
+        EntryType::Directory => TarKind::Directory,
+        EntryType::Symlink => TarKind::Symlink(target()),
+        EntryType::Link => TarKind::HardLink(target()),
+        EntryType::Char | EntryType::Block => device(),
+        EntryType::Fifo => TarKind::Fifo,
+        other => {
+            return Err(TarError::Kind {
+                path: entry.path.escape_ascii().to_string(),
+                kind: [other.as_byte()].escape_ascii().to_string(),
+            });
+        }
+    };
+    if sparse && !matches!(kind, TarKind::File(_)) {
+        return Err(TarError::Sparse {
+            path: entry.path.escape_ascii().to_string(),
+            reason: "a sparse map for what is no file",
+        });
+    }
+    Ok(kind)
+}
+
+fn check_name(path: &[u8]) -> Result<(), TarError> {
+    if path.contains(&0) {
+        return Err(TarError::Nul(path.escape_ascii().to_string()));
+    }
+    if path.split(|&byte| byte == b'/').any(|part| part == b"..") {
+        return Err(TarError::Climbing(path.escape_ascii().to_string()));
+    }
+    Ok(())
+}
+
+/// Size fields that readers take differently: base-256 numbers of more than 64 bits, and digits
+/// after a NUL.
+fn check_numbers(entry: &ParsedEntry<'_>) -> Result<(), TarError> {
+    let size = &entry.header.as_old().size;
+    let ambiguous = match size {
+        [0x80, high @ .., _, _, _, _, _, _, _, _] => high.iter().any(|&byte| byte != 0),
+        [0, rest @ ..] => rest.iter().any(|&byte| byte != 0),
+        [first, ..] => first & 0x80 != 0,
+    };
+    if ambiguous {
+        return Err(TarError::Header(format!(
+            "the size field of `{}` is no number of 64 bits",
+            entry.path.escape_ascii()
+        )));
+    }
+    Ok(())
+}
+
+/// `tar-core` stops silently at a malformed record and, as told above, skips values it cannot read.
+fn check_pax(entry: &ParsedEntry<'_>, sparse: bool) -> Result<(), TarError> {
+    let Some(pax) = entry.pax else {
+        return Ok(());
+    };
+    let malformed = |what: &str| {
+        TarError::Header(format!(
+            "`{}`: PAX records: {what}",
+            entry.path.escape_ascii()
+        ))
+    };
+    let (mut rest, mut sized, mut versioned) = (pax, false, false);
+    while !rest.is_empty() {
+        let (key, value, after) = record(rest).ok_or_else(|| malformed("a malformed record"))?;
+        rest = after;
+        match key {
+            b"size"
+            | b"uid"
+            | b"gid"
+            | b"GNU.sparse.size"
+            | b"GNU.sparse.realsize"
+            | b"GNU.sparse.offset"
+            | b"GNU.sparse.numbytes"
+            | b"GNU.sparse.major"
+            | b"GNU.sparse.minor" => {
+                number(value).ok_or_else(|| malformed("a number that is none"))?;
+            }
+            b"linkpath" if value.contains(&0) => return Err(malformed("a NUL in a link target")),
+            _ => {}
+        }
+        sized |= key == b"size";
+        versioned |= key == b"GNU.sparse.major";
+    }
+    if versioned && !sparse {
+        return Err(malformed("a sparse format that is not supported"));
+    }
+    if versioned && sized {
+        // tar-core would take the size for that of the data alone.
+        return Err(malformed("a sparse file with a size record"));
+    }
+    Ok(())
+}
+
+/// `LENGTH KEY=VALUE\n` (POSIX pax, "Extended Header") and what follows it.
+fn record(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let space = data.iter().position(|&byte| byte == b' ')?;
+    let length = usize::try_from(number(data.get(..space)?)?).ok()?;
+    let rest = data.get(length..)?;
+    let body = data.get(space + 1..length)?.strip_suffix(b"\n")?;
+    let equals = body.iter().position(|&byte| byte == b'=')?;
+    Some((body.get(..equals)?, body.get(equals + 1..)?, rest))
+}
+
+fn number(text: &[u8]) -> Option<u64> {
+    let digits = text.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(text)
+        .ok()
+        .filter(|_| digits)?
+        .parse()
+        .ok()
+}
+
+impl Sparse {
+    fn new(map: Vec<SparseEntry>, size: u64, stored: u64) -> Result<Self, &'static str> {
+        let (mut at, mut sum) = (0u64, 0u64);
+        for region in &map {
+            if region.offset < at {
+                return Err("the regions of the sparse map overlap or are out of order");
+            }
+            at = region
+                .offset
+                .checked_add(region.length)
+                .filter(|&end| end <= size)
+                .ok_or("the sparse map goes past the end of the file")?;
+            sum += region.length;
+        }
+        if sum != stored {
+            return Err("the sparse map does not account for the bytes stored");
+        }
+        Ok(Self {
+            regions: map.into_iter(),
+            left: 0,
+            at: 0,
+            size,
+        })
+    }
+
+    fn data(&mut self, mut data: &[u8], sink: &mut impl Sink) -> Result<(), LayerError> {
+        while !data.is_empty() {
+            while self.left == 0 {
+                let Some(region) = self.regions.next() else {
+                    return Ok(());
+                };
+                if region.offset > self.at {
+                    sink.hole(region.offset - self.at)?;
+                }
+                self.at = region.offset;
+                self.left = region.length;
+            }
+            let (head, rest) = data.split_at(clamp(self.left, data.len()));
+            sink.data(head)?;
+            self.left -= head.len() as u64;
+            self.at += head.len() as u64;
+            data = rest;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, sink: &mut impl Sink) -> Result<(), LayerError> {
+        if self.size > self.at {
+            sink.hole(self.size - self.at)?;
+            self.at = self.size;
+        }
+        Ok(())
+    }
+}
