@@ -329,6 +329,7 @@ fn package(name: &str, vendor: &str, files: &[&str]) -> Package {
         sha1_header: None,
         sha256_header: None,
         file_digest_algo: 8,
+        provides: Vec::new(),
         files: files.iter().map(|path| file_entry(path)).collect(),
     }
 }

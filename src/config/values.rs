@@ -69,8 +69,9 @@ impl Leaf for PathBuf {
 
 impl Leaf for Tag {
     fn parse(text: &str, _: &Words) -> Result<Self, Problem> {
-        text.parse::<Self>().map_err(|error| {
-            Problem::new(error.to_string()).help(Some(
+        text.parse::<Self>().map_err(|violations| {
+            let reasons: Vec<&str> = violations.iter().map(|v| v.reason.as_str()).collect();
+            Problem::new(format!("tag `{text}`: {}", reasons.join("; "))).help(Some(
                 "a tag is 1 to 32 letters, digits, `_`, `.`, `-`, first no `.` or `-`: `1.0-1`"
                     .to_owned(),
             ))
