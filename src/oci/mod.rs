@@ -6,18 +6,33 @@
 
 mod config;
 mod image_path;
+mod media;
 mod reference;
+mod resolve;
 mod source;
 mod tag;
 
 pub use config::{Config, History, ImageConfig, RootFs};
 pub use image_path::ImagePath;
+pub use media::{DOCKER_INDEX, DOCKER_MANIFEST, DocumentKind, LayerFormat, is_image_config};
 pub use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};
 pub use reference::{Reference, ReferenceError};
-pub use source::{ImageSource, RawManifest, SourceError, VerifyingReader};
+pub use resolve::{ResolvedImage, ResolvedImages, resolve};
+pub use source::{BlobHasher, ImageSource, RawManifest, SourceError, VerifyingReader, sha256};
 pub use tag::{Tag, TagError};
 
 use serde::{Deserialize, Serialize};
+
+/// Largest manifest or index that is read, in bytes (what registries take at most).
+pub const MAX_MANIFEST: u64 = 4 << 20;
+/// Largest image configuration that is read, in bytes.
+pub const MAX_CONFIG: u64 = 4 << 20;
+/// Most layers of one image; engines stop at 128.
+pub const MAX_LAYERS: usize = 512;
+/// Most entries of one index.
+pub const MAX_INDEX_ENTRIES: usize = 1024;
+/// How deep indexes may lie within each other.
+pub const MAX_DEPTH: usize = 3;
 
 /// Digest of a layer's *uncompressed* tar stream (image-spec, config.md, `rootfs.diff_ids`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
