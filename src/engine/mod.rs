@@ -12,6 +12,11 @@ use crate::{
 };
 
 pub mod buildkit;
+pub mod dial;
+pub mod docker;
+mod select;
+
+pub use select::{EngineChoice, EngineEnvironment, Place, connect, docker_address, place};
 
 /// Everything a build needs; paths are absolute and were checked to lie where they may.
 #[derive(Debug, Clone, Default)]

@@ -25,7 +25,10 @@ pub(crate) fn parse(text: &str) -> Result<CacheOptionsEntry, CacheError> {
         if text.trim().is_empty() {
             return Err(refuse("it is empty".to_owned()));
         }
-        return Ok(entry("registry", [("ref".to_owned(), text.trim().to_owned())].into()));
+        return Ok(entry(
+            "registry",
+            [("ref".to_owned(), text.trim().to_owned())].into(),
+        ));
     }
     let mut kind = None;
     let mut attrs = HashMap::new();
@@ -42,9 +45,12 @@ pub(crate) fn parse(text: &str) -> Result<CacheOptionsEntry, CacheError> {
     }
     let kind = kind.ok_or_else(|| refuse("it has no `type=`".to_owned()))?;
     match kind.as_str() {
-        "registry" if !attrs.contains_key("ref") => Err(refuse("`type=registry` needs `ref=`".to_owned())),
+        "registry" if !attrs.contains_key("ref") => {
+            Err(refuse("`type=registry` needs `ref=`".to_owned()))
+        }
         "local" => Err(refuse(
-            "`type=local` is not supported; use `type=registry`, `type=inline` or `type=gha`".to_owned(),
+            "`type=local` is not supported; use `type=registry`, `type=inline` or `type=gha`"
+                .to_owned(),
         )),
         _ => Ok(entry(&kind, attrs)),
     }
@@ -83,7 +89,10 @@ mod tests {
     #[test]
     fn buildx_words_are_read() {
         let entry = parse("type=registry,ref=r.example.com/a:c,mode=max").unwrap();
-        assert_eq!((entry.r#type.as_str(), entry.attrs["mode"].as_str()), ("registry", "max"));
+        assert_eq!(
+            (entry.r#type.as_str(), entry.attrs["mode"].as_str()),
+            ("registry", "max")
+        );
         assert_eq!(
             imports_attribute(&[entry]),
             r#"[{"Type":"registry","Attrs":{"mode":"max","ref":"r.example.com/a:c"}}]"#

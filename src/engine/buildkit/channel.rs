@@ -5,7 +5,6 @@ use std::{io, sync::Mutex};
 
 use bollard_buildkit_proto::moby::buildkit::v1::{BytesMessage, control_client::ControlClient};
 use hyper_util::rt::TokioIo;
-use rustls::crypto::SecureRandom as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 use tonic::{
@@ -33,16 +32,20 @@ pub(crate) type Control = ControlClient<Channel>;
 /// Connects to the `BuildKit` inside a Docker Engine.
 pub(crate) async fn connect_docker(engine: &DockerEngine) -> Result<Channel, DockerError> {
     if engine.facts().api >= DIRECT_SINCE {
-        return connect(engine.address()).await.map_err(|error| DockerError::Unreachable {
-            engine: engine.address().to_string(),
-            reason: error.to_string(),
-        });
+        return connect(engine.address())
+            .await
+            .map_err(|error| DockerError::Unreachable {
+                engine: engine.address().to_string(),
+                reason: error.to_string(),
+            });
     }
     let stream = upgrade(engine.address(), "/grpc").await?;
-    over(stream).await.map_err(|error| DockerError::Unreachable {
-        engine: engine.address().to_string(),
-        reason: error.to_string(),
-    })
+    over(stream)
+        .await
+        .map_err(|error| DockerError::Unreachable {
+            engine: engine.address().to_string(),
+            reason: error.to_string(),
+        })
 }
 
 /// Connects to a `BuildKit` daemon.
@@ -112,8 +115,14 @@ pub(crate) fn open_session(control: &Control, routes: Routes, methods: &[String]
     if let Ok(value) = MetadataValue::try_from(&id) {
         metadata.insert("x-docker-expose-session-uuid", value);
     }
-    metadata.insert("x-docker-expose-session-sharedkey", MetadataValue::from_static(""));
-    metadata.insert("x-docker-expose-session-name", MetadataValue::from_static("plimsoll"));
+    metadata.insert(
+        "x-docker-expose-session-sharedkey",
+        MetadataValue::from_static(""),
+    );
+    metadata.insert(
+        "x-docker-expose-session-name",
+        MetadataValue::from_static("plimsoll"),
+    );
     for method in methods {
         if let Ok(value) = MetadataValue::try_from(method) {
             metadata.append("x-docker-expose-session-grpc-method", value);

@@ -26,7 +26,9 @@ fn within(text: &str, known: &IndexMap<String, String>, depth: usize) -> String 
                 after
             }
             None => {
-                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+                let end = after
+                    .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                    .unwrap_or(after.len());
                 let (name, after) = after.split_at(end);
                 if name.is_empty() {
                     out.push('$');
@@ -57,18 +59,24 @@ fn split_brace(text: &str) -> (&str, &str) {
 }
 
 fn braced(body: &str, known: &IndexMap<String, String>, depth: usize) -> String {
-    let end = body.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(body.len());
+    let end = body
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(body.len());
     let (name, operation) = body.split_at(end);
     let value = known.get(name);
     let filled = value.filter(|value| !value.is_empty());
     if let Some(word) = operation.strip_prefix(":-") {
-        return filled.cloned().unwrap_or_else(|| within(word, known, depth));
+        return filled
+            .cloned()
+            .unwrap_or_else(|| within(word, known, depth));
     }
     if let Some(word) = operation.strip_prefix('-') {
         return value.cloned().unwrap_or_else(|| within(word, known, depth));
     }
     if let Some(word) = operation.strip_prefix(":+") {
-        return filled.map(|_| within(word, known, depth)).unwrap_or_default();
+        return filled
+            .map(|_| within(word, known, depth))
+            .unwrap_or_default();
     }
     value.cloned().unwrap_or_default()
 }

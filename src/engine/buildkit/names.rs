@@ -26,11 +26,17 @@ impl ImageName {
             _ => (rest, None),
         };
         let (registry, repository) = match name.split_once('/') {
-            Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path.to_owned()),
+            Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => {
+                (host, path.to_owned())
+            }
             Some(_) => ("docker.io", name.to_owned()),
             None => ("docker.io", format!("library/{name}")),
         };
-        let registry = if registry == "index.docker.io" { "docker.io" } else { registry };
+        let registry = if registry == "index.docker.io" {
+            "docker.io"
+        } else {
+            registry
+        };
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
         if name.is_empty() || repository.is_empty() || !repository.chars().all(plain) {
             return None;
@@ -60,9 +66,11 @@ impl ImageName {
     /// As `BuildKit` looks a named context up: Docker Hub left out, `latest` left out.
     pub(crate) fn context_key(&self) -> String {
         let path = self.path();
-        let short = path.strip_prefix("docker.io/").map_or(path.as_str(), |rest| {
-            rest.strip_prefix("library/").unwrap_or(rest)
-        });
+        let short = path
+            .strip_prefix("docker.io/")
+            .map_or(path.as_str(), |rest| {
+                rest.strip_prefix("library/").unwrap_or(rest)
+            });
         let name = self.with_suffix(short.to_owned());
         name.strip_suffix(":latest").unwrap_or(&name).to_owned()
     }
@@ -93,7 +101,11 @@ mod tests {
             ("docker.io/library/a", "docker.io/library/a:latest", "a"),
             ("localhost/a", "localhost/a:latest", "localhost/a"),
             ("host:5000/a/b", "host:5000/a/b:latest", "host:5000/a/b"),
-            ("r.example.com/ubi9/ubi:9.5", "r.example.com/ubi9/ubi:9.5", "r.example.com/ubi9/ubi:9.5"),
+            (
+                "r.example.com/ubi9/ubi:9.5",
+                "r.example.com/ubi9/ubi:9.5",
+                "r.example.com/ubi9/ubi:9.5",
+            ),
             (
                 "r.example.com/ubi@sha256:ab",
                 "r.example.com/ubi@sha256:ab",

@@ -138,7 +138,9 @@ impl Progress {
         } else if vertex.cached {
             say(StepState::Cached);
         } else {
-            let seconds = vertex.started.map_or(0.0, |started| seconds(started, completed));
+            let seconds = vertex
+                .started
+                .map_or(0.0, |started| seconds(started, completed));
             step.log.clear();
             say(StepState::Done(seconds));
         }
@@ -150,7 +152,11 @@ impl Progress {
         if self.transfers.insert(key, now) == Some(now) {
             return;
         }
-        let label = if status.name.is_empty() { status.id } else { status.name };
+        let label = if status.name.is_empty() {
+            status.id
+        } else {
+            status.name
+        };
         events.push(BuildEvent::Progress {
             id: status.vertex,
             label,
@@ -192,7 +198,12 @@ mod tests {
         Some(Timestamp { seconds, nanos: 0 })
     }
 
-    fn vertex(digest: &str, started: Option<i64>, completed: Option<i64>, error: &str) -> StatusResponse {
+    fn vertex(
+        digest: &str,
+        started: Option<i64>,
+        completed: Option<i64>,
+        error: &str,
+    ) -> StatusResponse {
         StatusResponse {
             vertexes: vec![Vertex {
                 digest: digest.to_owned(),
@@ -230,11 +241,17 @@ mod tests {
     fn repeated_states_are_said_once() {
         let mut progress = Progress::default();
         assert_eq!(states(&progress.fold(vertex("a", None, None, ""))), []);
-        assert_eq!(states(&progress.fold(vertex("a", Some(10), None, ""))), [StepState::Started]);
+        assert_eq!(
+            states(&progress.fold(vertex("a", Some(10), None, ""))),
+            [StepState::Started]
+        );
         assert_eq!(states(&progress.fold(vertex("a", Some(10), None, ""))), []);
         let done = progress.fold(vertex("a", Some(10), Some(12), ""));
         assert_eq!(states(&done), [StepState::Done(2.0)]);
-        assert_eq!(states(&progress.fold(vertex("a", Some(10), Some(12), ""))), []);
+        assert_eq!(
+            states(&progress.fold(vertex("a", Some(10), Some(12), ""))),
+            []
+        );
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(crate) struct Source {
     pub(crate) text: String,
     steps: Vec<Step>,
     images: Vec<ImageUse>,
+    heredocs: bool,
 }
 
 /// An image that the Dockerfile takes something from.
@@ -43,7 +44,12 @@ struct Step {
 
 impl Source {
     /// Reads the text; one that does not parse has no steps, and the engine says why.
-    pub(crate) fn new(file: String, base_name: String, text: String, args: &IndexMap<String, String>) -> Self {
+    pub(crate) fn new(
+        file: String,
+        base_name: String,
+        text: String,
+        args: &IndexMap<String, String>,
+    ) -> Self {
         let mut source = Self {
             file,
             base_name,
@@ -62,9 +68,16 @@ impl Source {
         &self.images
     }
 
+    /// Whether a `RUN`, `COPY` or `ADD` has here-documents.
+    pub(crate) fn has_heredocs(&self) -> bool {
+        self.heredocs
+    }
+
     /// Lines of this file as a location, clamped to it.
     pub(crate) fn lines(&self, first: u32, last: u32) -> Location {
-        let count = u32::try_from(self.text.lines().count()).unwrap_or(u32::MAX).max(1);
+        let count = u32::try_from(self.text.lines().count())
+            .unwrap_or(u32::MAX)
+            .max(1);
         let first = first.clamp(1, count);
         Location {
             file: self.file.clone(),
@@ -80,7 +93,10 @@ impl Source {
         self.steps
             .iter()
             .find(|step| (step.first..=step.last).contains(&line))
-            .map_or_else(|| self.lines(line, line), |step| self.lines(step.first, step.last))
+            .map_or_else(
+                || self.lines(line, line),
+                |step| self.lines(step.first, step.last),
+            )
     }
 
     /// The instruction that the engine calls `[build 2/5] RUN make`.
@@ -96,9 +112,9 @@ impl Source {
         let stage = label.pop().filter(|word| !word.contains('/'));
         let of_stage: Vec<&Step> = self.steps.iter().filter(|step| step.is_of(stage)).collect();
         let wanted = flatten(words);
-        let mut alike = of_stage
-            .iter()
-            .filter(|step| step.keyword.eq_ignore_ascii_case(keyword) && matches(&step.words, &wanted));
+        let mut alike = of_stage.iter().filter(|step| {
+            step.keyword.eq_ignore_ascii_case(keyword) && matches(&step.words, &wanted)
+        });
         let found = match (alike.next(), alike.next()) {
             (Some(only), None) => Some(*only),
             // Several alike, or none because of expansion: the engine counts those that make a layer.
@@ -116,7 +132,9 @@ impl Source {
     pub(crate) fn copy_of(&self, path: &str) -> Option<Location> {
         let path = path.trim_matches('/');
         let names = |step: &&Step| {
-            step.words.split(' ').any(|word| word.trim_start_matches("./").trim_matches('/') == path)
+            step.words
+                .split(' ')
+                .any(|word| word.trim_start_matches("./").trim_matches('/') == path)
         };
         self.steps
             .iter()
@@ -127,7 +145,10 @@ impl Source {
 
     fn image_use(&self, name: &str) -> Option<Location> {
         let name = ImageName::complete(name)?;
-        self.images.iter().find(|used| used.name == name).map(|used| used.location.clone())
+        self.images
+            .iter()
+            .find(|used| used.name == name)
+            .map(|used| used.location.clone())
     }
 
     fn read(&mut self, instructions: &[Instruction<'_>], args: &IndexMap<String, String>) {
@@ -138,7 +159,9 @@ impl Source {
         for (index, instruction) in instructions.iter().enumerate() {
             let (keyword, span) = head(instruction);
             let first = lines.at(span.start);
-            let next = starts.get(index + 1).map_or(lines.count() + 1, |&start| lines.at(start));
+            let next = starts
+                .get(index + 1)
+                .map_or(lines.count() + 1, |&start| lines.at(start));
             let last = lines.last_of(&self.text, first, next);
             if let Instruction::Arg(arg) = instruction
                 && stages.is_empty()
@@ -148,8 +171,13 @@ impl Source {
             if let Instruction::From(from) = instruction {
                 let image = expand(&from.image.value, &known);
                 self.use_image(&image, &stages, self.lines(first, last));
-                stages.push(from.as_.as_ref().map(|(_, name)| name.value.to_ascii_lowercase()));
+                stages.push(
+                    from.as_
+                        .as_ref()
+                        .map(|(_, name)| name.value.to_ascii_lowercase()),
+                );
             }
+            self.heredocs |= has_heredocs(instruction);
             for image in foreign_images(instruction) {
                 self.use_image(&expand(&image, &known), &stages, self.lines(first, last));
             }
@@ -165,8 +193,13 @@ impl Source {
     }
 
     fn use_image(&mut self, image: &str, stages: &[Option<String>], location: Location) {
-        let is_stage = stages.iter().flatten().any(|name| name.eq_ignore_ascii_case(image))
-            || image.parse::<usize>().is_ok_and(|index| index < stages.len());
+        let is_stage = stages
+            .iter()
+            .flatten()
+            .any(|name| name.eq_ignore_ascii_case(image))
+            || image
+                .parse::<usize>()
+                .is_ok_and(|index| index < stages.len());
         if is_stage || image == "scratch" || image == "context" {
             return;
         }
@@ -192,24 +225,44 @@ fn define(arguments: &str, args: &IndexMap<String, String>, known: &mut IndexMap
     for word in arguments.split_whitespace() {
         let (name, default) = word.split_once('=').unwrap_or((word, ""));
         let default = default.trim_matches(['"', '\'']);
-        let value = args.get(name).cloned().unwrap_or_else(|| expand(default, known));
+        let value = args
+            .get(name)
+            .cloned()
+            .unwrap_or_else(|| expand(default, known));
         known.insert(name.to_owned(), value);
+    }
+}
+
+fn has_heredocs(instruction: &Instruction<'_>) -> bool {
+    let is_document = |source: &parse_dockerfile::Source<'_>| {
+        matches!(source, parse_dockerfile::Source::HereDoc(_))
+    };
+    match instruction {
+        Instruction::Run(run) => !run.here_docs.is_empty(),
+        Instruction::Copy(copy) => copy.src.iter().any(is_document),
+        Instruction::Add(add) => add.src.iter().any(is_document),
+        _ => false,
     }
 }
 
 fn foreign_images(instruction: &Instruction<'_>) -> Vec<String> {
     let value = |flag: &Flag<'_>| flag.value.as_ref().map(|v| v.value.to_string());
     match instruction {
-        Instruction::Copy(copy) => {
-            copy.options.iter().filter(|flag| flag.name.value == "from").filter_map(value).collect()
-        }
+        Instruction::Copy(copy) => copy
+            .options
+            .iter()
+            .filter(|flag| flag.name.value == "from")
+            .filter_map(value)
+            .collect(),
         Instruction::Run(run) => run
             .options
             .iter()
             .filter(|flag| flag.name.value == "mount")
             .filter_map(value)
             .filter_map(|mount| {
-                let from = mount.split(',').find_map(|part| part.strip_prefix("from="))?;
+                let from = mount
+                    .split(',')
+                    .find_map(|part| part.strip_prefix("from="))?;
                 Some(from.to_owned())
             })
             .collect(),
@@ -248,7 +301,11 @@ struct Lines(Vec<usize>);
 impl Lines {
     fn of(text: &str) -> Self {
         let breaks = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
-        Self(std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect())
+        Self(
+            std::iter::once(0)
+                .chain(breaks.map(|(at, _)| at + 1))
+                .collect(),
+        )
     }
 
     fn count(&self) -> u32 {
@@ -272,7 +329,10 @@ impl Lines {
             let line = self.line(text, number).trim();
             line.is_empty() || line.starts_with('#')
         };
-        (first..next).rev().find(|number| !is_blank(number)).unwrap_or(first)
+        (first..next)
+            .rev()
+            .find(|number| !is_blank(number))
+            .unwrap_or(first)
     }
 
     /// From `offset` to the end of line `last`, continuations joined, comments left out.

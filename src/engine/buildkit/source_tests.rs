@@ -12,9 +12,7 @@ fn source(text: &str) -> Source {
 }
 
 fn line_of(source: &Source, step: &str) -> Option<(u32, u32)> {
-    source
-        .instruction_of(step)
-        .map(|at| (at.line, at.end_line))
+    source.instruction_of(step).map(|at| (at.line, at.end_line))
 }
 
 const TWO_STAGES: &str = r#"ARG BASE=r.example.com/ubi9
@@ -44,7 +42,10 @@ fn a_step_is_found_by_its_words_whatever_was_expanded() {
     for (step, lines) in [
         ("[build 2/5] RUN echo \"1\" &&     make", Some((4, 6))),
         ("[build 3/5] COPY a b /src/", Some((7, 7))),
-        ("[build 1/5] FROM r.example.com/ubi9:9@sha256:00", Some((2, 2))),
+        (
+            "[build 1/5] FROM r.example.com/ubi9:9@sha256:00",
+            Some((2, 2)),
+        ),
         ("[stage-1 3/5] COPY --from=build /src /dst", Some((14, 14))),
         ("[stage-1 4/5] RUN <<EOF (# inside...)", Some((15, 18))),
         ("[linux/amd64 build 3/5] COPY a b /src/", Some((7, 7))),
@@ -66,10 +67,17 @@ fn among_equal_steps_the_engines_count_decides() {
 #[test]
 fn images_are_those_that_are_no_stage() {
     let source = source(TWO_STAGES);
-    let names: Vec<_> = source.images().iter().map(|used| used.name.full()).collect();
+    let names: Vec<_> = source
+        .images()
+        .iter()
+        .map(|used| used.name.full())
+        .collect();
     assert_eq!(names, ["r.example.com/ubi9:9", "r.example.com/tools:1"]);
     assert_eq!(
-        line_of(&source, "[internal] load metadata for r.example.com/tools:1"),
+        line_of(
+            &source,
+            "[internal] load metadata for r.example.com/tools:1"
+        ),
         Some((19, 19))
     );
 }

@@ -3,7 +3,7 @@
 use std::{io, path::Path, time::Duration};
 
 use futures_util::StreamExt as _;
-use http_body_util::{BodyExt as _, Empty, Limited, StreamBody, combinators::BoxBody};
+use http_body_util::{BodyExt, Empty, Limited, StreamBody, combinators::BoxBody};
 use hyper::{
     Method, Request, Response,
     body::{Bytes, Frame, Incoming},
@@ -50,9 +50,9 @@ impl Upload {
     fn into_body(self) -> Body {
         match self {
             Self::None => Empty::new().map_err(|never| match never {}).boxed(),
-            Self::Archive(chunks) => {
-                BodyExt::boxed(StreamBody::new(ReceiverStream::new(chunks).map(|chunk| chunk.map(Frame::data))))
-            }
+            Self::Archive(chunks) => BodyExt::boxed(StreamBody::new(
+                ReceiverStream::new(chunks).map(|chunk| chunk.map(Frame::data)),
+            )),
         }
     }
 }
@@ -85,7 +85,10 @@ pub(super) async fn send(
         .method(method)
         .uri(path)
         .header("host", "docker")
-        .header("user-agent", concat!("plimsoll/", env!("CARGO_PKG_VERSION")));
+        .header(
+            "user-agent",
+            concat!("plimsoll/", env!("CARGO_PKG_VERSION")),
+        );
     if matches!(upload, Upload::Archive(_)) {
         request = request.header("content-type", "application/x-tar");
     }
@@ -135,10 +138,7 @@ pub(super) async fn ping(address: &Address) -> Result<String, DockerError> {
 }
 
 /// Turns the connection into a raw stream, as `docker build` does for `BuildKit`.
-pub(in crate::engine) async fn upgrade(
-    address: &Address,
-    path: &str,
-) -> Result<BoxedStream, DockerError> {
+pub(crate) async fn upgrade(address: &Address, path: &str) -> Result<BoxedStream, DockerError> {
     let (mut sender, _) = connect(address).await?;
     let request = Request::builder()
         .method(Method::POST)
@@ -245,7 +245,7 @@ fn unreachable_engine(address: &Address, error: &(dyn std::error::Error + 'stati
 }
 
 /// An error and what caused it, in one line.
-pub(in crate::engine) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

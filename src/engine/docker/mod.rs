@@ -11,6 +11,7 @@ use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 
 use super::dial::Address;
+use crate::oci::Platform;
 
 mod http;
 
@@ -34,6 +35,8 @@ pub struct Facts {
     pub containerd_store: bool,
     /// interface version as numbers
     pub api: (u32, u32),
+    /// what it builds for when nothing was said
+    pub platform: Option<Platform>,
 }
 
 /// An image that the engine holds.
@@ -42,6 +45,9 @@ pub struct Facts {
 pub(crate) struct ImageSummary {
     /// digest of its configuration (of its manifest with containerd's store)
     pub(crate) id: String,
+    /// its names
+    #[serde(default)]
+    pub(crate) repo_tags: Option<Vec<String>>,
 }
 
 /// What can go wrong between here and a Docker Engine.
@@ -92,6 +98,10 @@ struct Info {
     server_version: String,
     #[serde(default)]
     driver_status: Option<Vec<(String, String)>>,
+    #[serde(default, rename = "OSType")]
+    os: String,
+    #[serde(default)]
+    architecture: String,
 }
 
 impl DockerEngine {
@@ -132,34 +142,46 @@ impl DockerEngine {
             api,
             facts: Facts::default(),
         };
-        let info: Info = engine.json(Method::GET, "info", "asked for its facts").await?;
-        engine.facts = Facts {
-            version: info.server_version,
-            containerd_store: info.driver_status.unwrap_or_default().iter().any(
-                |(key, value)| key == "driver-type" && value == "io.containerd.snapshotter.v1",
-            ),
-            api: numbers,
-        };
+        let info: Info = engine
+            .json(Method::GET, "info", "asked for its facts")
+            .await?;
+        engine.facts =
+            Facts {
+                version: info.server_version,
+                containerd_store: info.driver_status.unwrap_or_default().iter().any(
+                    |(key, value)| key == "driver-type" && value == "io.containerd.snapshotter.v1",
+                ),
+                api: numbers,
+                platform: format!("{}/{}", info.os, goarch(&info.architecture))
+                    .parse()
+                    .ok(),
+            };
         Ok(engine)
     }
 
     pub(crate) async fn save_to(&self, reference: &str, archive: &Path) -> Result<(), DockerError> {
         let what = format!("saving image `{reference}`");
         let path = format!("images/{}/get", path_segment(reference));
-        let response = self.request(Method::GET, &path, None, Upload::None, &what).await?;
+        let response = self
+            .request(Method::GET, &path, None, Upload::None, &what)
+            .await?;
         http::write_body(response, archive, &self.address).await
     }
 
     /// Feeds an archive as `docker load` does.
     pub(crate) async fn load(&self, upload: Upload) -> Result<(), DockerError> {
         let what = "loading an image";
-        self.report(Method::POST, "images/load?quiet=1", None, upload, what).await
+        self.report(Method::POST, "images/load?quiet=1", None, upload, what)
+            .await
     }
 
     /// The image of that name or id, if the engine has it.
     pub(crate) async fn image(&self, name: &str) -> Result<Option<ImageSummary>, DockerError> {
         let path = format!("images/{}/json", path_segment(name));
-        match self.json(Method::GET, &path, &format!("looking up image `{name}`")).await {
+        match self
+            .json(Method::GET, &path, &format!("looking up image `{name}`"))
+            .await
+        {
             Ok(image) => Ok(Some(image)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
@@ -167,7 +189,12 @@ impl DockerEngine {
     }
 
     /// Gives the image another name; one that had the name loses it.
-    pub(crate) async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), DockerError> {
+    pub(crate) async fn tag(
+        &self,
+        image: &str,
+        repository: &str,
+        tag: &str,
+    ) -> Result<(), DockerError> {
         let path = format!(
             "images/{}/tag?repo={}&tag={}",
             path_segment(image),
@@ -175,7 +202,8 @@ impl DockerEngine {
             query(tag)
         );
         let what = format!("tagging `{image}` as `{repository}:{tag}`");
-        self.request(Method::POST, &path, None, Upload::None, &what).await?;
+        self.request(Method::POST, &path, None, Upload::None, &what)
+            .await?;
         Ok(())
     }
 
@@ -183,7 +211,10 @@ impl DockerEngine {
     pub(crate) async fn remove(&self, name: &str) -> Result<(), DockerError> {
         let path = format!("images/{}?noprune=1", path_segment(name));
         let what = format!("removing image `{name}`");
-        match self.request(Method::DELETE, &path, None, Upload::None, &what).await {
+        match self
+            .request(Method::DELETE, &path, None, Upload::None, &what)
+            .await
+        {
             Ok(_) => Ok(()),
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error),
@@ -203,7 +234,8 @@ impl DockerEngine {
             query(tag_or_digest)
         );
         let what = format!("pulling `{repository}` `{tag_or_digest}`");
-        self.report(Method::POST, &path, login, Upload::None, &what).await
+        self.report(Method::POST, &path, login, Upload::None, &what)
+            .await
     }
 
     /// A request whose answer is a stream of JSON messages, an error among them perhaps.
@@ -250,7 +282,10 @@ impl DockerEngine {
         what: &str,
     ) -> Result<hyper::Response<hyper::body::Incoming>, DockerError> {
         // The engine normalises paths: such a name would ask for something else.
-        if path.split(['/', '?']).any(|part| part == "." || part == "..") {
+        if path
+            .split(['/', '?'])
+            .any(|part| part == "." || part == "..")
+        {
             return Err(DockerError::Refused {
                 engine: self.address.to_string(),
                 what: what.to_owned(),
@@ -264,7 +299,9 @@ impl DockerEngine {
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             return Ok(response);
         }
-        let body = http::small_body(response, &self.address).await.unwrap_or_default();
+        let body = http::small_body(response, &self.address)
+            .await
+            .unwrap_or_default();
         Err(DockerError::Refused {
             engine: self.address.to_string(),
             what: what.to_owned(),
@@ -275,12 +312,23 @@ impl DockerEngine {
 }
 
 fn run<T>(work: impl Future<Output = T>) -> Result<T, DockerError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| DockerError::Unreachable {
         engine: "docker".to_owned(),
         reason: format!("no thread to talk to it: {error}"),
     })?;
     Ok(runtime.block_on(work))
+}
+
+/// The kernel's word for an architecture as Go's.
+fn goarch(machine: &str) -> &str {
+    match machine {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
 }
 
 fn parse_api(text: &str) -> Option<(u32, u32)> {
