@@ -12,7 +12,12 @@ use crate::{
 };
 
 pub mod buildkit;
+pub mod dial;
 pub mod dockerignore;
+pub mod docker;
+mod select;
+
+pub use select::{EngineChoice, EngineEnvironment, Place, connect, docker_address, place};
 
 /// Everything a build needs; paths are absolute and were checked to lie where they may.
 #[derive(Debug, Clone, Default)]

@@ -12,7 +12,7 @@ use crate::{registry::auth::AuthStore, secret::Secret};
 
 mod handles;
 
-pub(crate) use handles::Handles;
+pub(crate) use handles::{Exported, Handles};
 
 /// What the session may hand out, and where the image goes.
 #[derive(Debug, Clone)]
