@@ -51,23 +51,51 @@ pub(crate) fn choose(
 ) -> Result<Vec<Mirrored>, MirrorError> {
     let mut chosen = Vec::new();
     for used in images {
-        let fits = mirrors
-            .iter()
-            .filter_map(|(key, value)| Some((key, value, fit(key, &used.name)?)));
-        let Some((key, value, fit)) = fits.max_by_key(|(key, ..)| key.len()) else {
-            continue;
-        };
-        let stand_in = stand_in(value, &used.name, &fit, root).map_err(|reason| MirrorError {
-            key: key.clone(),
-            value: value.clone(),
-            reason,
-        })?;
-        chosen.push(Mirrored {
-            used: used.clone(),
-            stand_in,
-        });
+        if let Some(stand_in) = stand_in_for(&used.name, mirrors, root)? {
+            chosen.push(Mirrored {
+                used: used.clone(),
+                stand_in,
+            });
+        }
     }
     Ok(chosen)
+}
+
+/// Where an image is taken from instead; `None` when no entry fits.
+pub(crate) fn place(
+    named: &str,
+    mirrors: &IndexMap<String, String>,
+    root: &Path,
+) -> Result<Option<Transport>, MirrorError> {
+    let Some(name) = ImageName::complete(named) else {
+        return Ok(None);
+    };
+    let Some(stand_in) = stand_in_for(&name, mirrors, root)? else {
+        return Ok(None);
+    };
+    Ok(match stand_in {
+        StandIn::Layout { dir, select } => Some(Transport::OciLayout { dir, select }),
+        StandIn::Image(image) => image.full().parse().ok().map(Transport::Registry),
+    })
+}
+
+fn stand_in_for(
+    name: &ImageName,
+    mirrors: &IndexMap<String, String>,
+    root: &Path,
+) -> Result<Option<StandIn>, MirrorError> {
+    let fits = mirrors
+        .iter()
+        .filter_map(|(key, value)| Some((key, value, fit(key, name)?)));
+    let Some((key, value, fit)) = fits.max_by_key(|(key, ..)| key.len()) else {
+        return Ok(None);
+    };
+    let stand_in = stand_in(value, name, &fit, root).map_err(|reason| MirrorError {
+        key: key.clone(),
+        value: value.clone(),
+        reason,
+    })?;
+    Ok(Some(stand_in))
 }
 
 enum Fit {

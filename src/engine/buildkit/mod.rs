@@ -20,7 +20,7 @@ mod expand;
 mod export;
 mod failure;
 mod lint;
-mod mirror;
+pub(crate) mod mirror;
 mod names;
 mod progress;
 mod request;

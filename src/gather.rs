@@ -1,1 +1,0 @@
-//! Fetches the facts that checks need and turns failures into unmet needs.
