@@ -1,4 +1,4 @@
-//! Finding, location, verdict, outcome, assessment.
+//! Finding, location, verdict, outcome, assessment, lint.
 
 use crate::{
     oci::{ImagePath, LayerIndex},
@@ -160,4 +160,31 @@ impl Assessment {
             Outcome::NotAssessed(_) => "not_assessed",
         }
     }
+}
+
+/// How heavy a lint is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LintLevel {
+    /// worth a look
+    Note,
+    /// likely a mistake
+    Warning,
+    /// stops the run
+    Error,
+}
+
+/// Something said of the Dockerfile or the configuration that is no assessment of an image: a
+/// BuildKit build check, a construct that `check` warns of, the step that failed the build.
+#[derive(Debug, Clone)]
+pub struct Lint {
+    /// `build/StageNameCasing`, `dockerfile/dangling-continuation`, `build/failed`
+    pub rule: String,
+    /// one line on what the lint is about
+    pub title: String,
+    /// weight
+    pub level: LintLevel,
+    /// page about it
+    pub help_uri: Option<String>,
+    /// what and where
+    pub finding: Finding,
 }

@@ -1,7 +1,33 @@
 //! The Dockerfile as text with line spans: stages, labels, USER, and which instruction made which
 //! layer. Pure: text in, facts out; building is the engine's business.
+//!
+//! Lines are joined and words are split as BuildKit's parser does it, here-documents anywhere in
+//! an instruction included. Every fault of a file is told, not the first alone; what can be read
+//! in spite of faults is read ([`Dockerfile::read`]), so that predictions are made all the same.
+
+mod expand;
+mod fault;
+mod history;
+mod instruction;
+mod lines;
+mod lint;
+mod predict;
+mod resolve;
+mod source;
+mod stage;
+mod words;
 
 use indexmap::IndexMap;
+
+pub use fault::ParseFault;
+pub use history::origins;
+pub use instruction::{Arguments, Flag, Instruction, Keyword, Pair};
+pub use lines::Heredoc;
+pub use lint::lints;
+pub use predict::{ContextFiles, ContextPath, PredictContext, Prediction, Predictions, predict};
+pub use resolve::{Base, Resolved, Setting, Step, TargetError};
+pub use stage::{Directives, Dockerfile, Stage};
+pub use words::Word;
 
 use crate::finding::Location;
 

@@ -24,37 +24,11 @@ pub use table::Table;
 
 use std::io;
 
+pub use crate::finding::{Lint, LintLevel};
 use crate::{
-    finding::{Assessment, Finding, Location},
+    finding::{Assessment, Location},
     oci::{Digest, Platform},
 };
-
-/// How heavy a lint is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LintLevel {
-    /// worth a look
-    Note,
-    /// likely a mistake
-    Warning,
-    /// stops the run
-    Error,
-}
-
-/// Something said of the Dockerfile or the configuration that is no assessment of an image: a
-/// BuildKit build check, a construct that `check` warns of, the step that failed the build.
-#[derive(Debug, Clone)]
-pub struct Lint {
-    /// `build/StageNameCasing`, `dockerfile/dangling-continuation`, `build/failed`
-    pub rule: String,
-    /// one line on what the lint is about
-    pub title: String,
-    /// weight
-    pub level: LintLevel,
-    /// page about it
-    pub help_uri: Option<String>,
-    /// what and where
-    pub finding: Finding,
-}
 
 /// Which image was judged.
 #[derive(Debug, Clone)]
