@@ -86,15 +86,15 @@ fn sources() -> Vec<Source> {
             Source { path, text, syntax }
         })
         .collect();
-    let tests = test_files(&sources);
-    sources.retain(|source| !tests.contains(&source.path));
+    let tests = test_modules(&sources);
+    sources.retain(|source| !tests.iter().any(|test| source.path.starts_with(test)));
     assert!(sources.len() > 20, "the sources were not found");
     sources
 }
 
-/// Files of modules that are declared `#[cfg(test)] mod name;`.
-fn test_files(sources: &[Source]) -> BTreeSet<PathBuf> {
-    let mut files = BTreeSet::new();
+/// Files and directories of modules that are declared `#[cfg(test)] mod name;`.
+fn test_modules(sources: &[Source]) -> BTreeSet<PathBuf> {
+    let mut modules = BTreeSet::new();
     for source in sources {
         let stem = source.path.with_extension("");
         let directory = match stem.file_name().and_then(|name| name.to_str()) {
@@ -107,12 +107,12 @@ fn test_files(sources: &[Source]) -> BTreeSet<PathBuf> {
                 && is_test(&module.attrs)
             {
                 let name = module.ident.to_string();
-                files.insert(directory.join(format!("{name}.rs")));
-                files.insert(directory.join(name).join("mod.rs"));
+                modules.insert(directory.join(format!("{name}.rs")));
+                modules.insert(directory.join(name));
             }
         }
     }
-    files
+    modules
 }
 
 fn is_test(attributes: &[syn::Attribute]) -> bool {
