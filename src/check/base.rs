@@ -44,10 +44,10 @@ pub(super) fn os_release(subject: &Subject) -> Option<OsRelease> {
     let text = String::from_utf8_lossy(text);
     let value = |key: &str| {
         text.lines()
-            .filter_map(|line| line.trim().split_once('='))
+            .rev()
             // The last assignment counts, as in a shell.
-            .filter(|(name, _)| *name == key)
-            .last()
+            .filter_map(|line| line.trim().split_once('='))
+            .find(|(name, _)| *name == key)
             .map(|(_, value)| value.trim().trim_matches(['"', '\'']).to_owned())
     };
     let id = value("ID").unwrap_or_default().to_lowercase();

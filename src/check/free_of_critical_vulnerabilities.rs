@@ -22,7 +22,7 @@ crate::rule! {
     /// ```
     ///
     /// # References
-    /// - [Container Health Index](https://access.redhat.com/articles/2803031)
+    /// - [Container Health Index](https://redhat-connect.gitbook.io/catalog-help/container-images/container-health)
     /// - openshift-preflight has no such check; Red Hat grades the image after it was submitted
     static FREE_OF_CRITICAL_VULNERABILITIES = {
         id: "free_of_critical_vulnerabilities",

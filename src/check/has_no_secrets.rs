@@ -60,11 +60,11 @@ impl Check for HasNoSecrets {
     fn assess(&self, subject: &Subject) -> Verdict {
         let installed = as_red_hat_installs(subject);
         let of_base = |trace: &SecretTrace| base::above(subject, trace.layer) == Some(false);
-        let (theirs, ours): (Vec<_>, Vec<_>) = subject
-            .inventory
-            .secrets
-            .iter()
-            .partition(|trace| of_base(trace) || installed.contains(&trace.path));
+        let (theirs, ours): (Vec<_>, Vec<_>) =
+            subject.inventory.secrets.iter().partition(|trace| {
+                let as_installed = installed.contains(&trace.path) && !trace.deleted_later;
+                of_base(trace) || as_installed
+            });
         let findings = |traces: Vec<&SecretTrace>, whose: &str| -> Vec<Finding> {
             let find = |trace| finding(subject, trace, whose);
             traces.into_iter().map(find).collect()
@@ -154,6 +154,8 @@ mod tests {
         assert!(warned(owned(), trace("/usr/share/x.key", 3, false)));
         let changed = owned().problem("/usr/share/x.key", "S.5......", ' ', true);
         assert!(!warned(changed, trace("/usr/share/x.key", 3, false)));
+        // what is there in the end is the package's, what was there in between is not
+        assert!(!warned(owned(), trace("/usr/share/x.key", 3, true)));
         let partner = Image::good().package("x", "VendorX", &["/usr/share/x.key"]);
         assert!(!warned(partner, trace("/usr/share/x.key", 3, false)));
     }

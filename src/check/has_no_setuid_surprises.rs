@@ -27,7 +27,7 @@ crate::rule! {
     /// ```
     ///
     /// # References
-    /// - [OpenShift, guidelines for images](https://docs.redhat.com/en/documentation/openshift_container_platform/latest/html/images/creating-images)
+    /// - [CWE-250, execution with unnecessary privileges](https://cwe.mitre.org/data/definitions/250.html)
     /// - openshift-preflight has no such check
     static HAS_NO_SETUID_SURPRISES = {
         id: "has_no_setuid_surprises",

@@ -32,6 +32,7 @@ crate::rule! {
     ///
     /// # References
     /// - [Policy guide, requirements for container images](https://access.redhat.com/documentation/en-us/red_hat_software_certification/2026/html-single/red_hat_openshift_software_certification_policy_guide/index#assembly-requirements-for-container-images_openshift-sw-cert-policy-introduction)
+    /// - [OpenShift, supporting arbitrary user ids](https://docs.openshift.com/container-platform/4.6/openshift_images/create-images.html#support-arbitrary-user-ids)
     /// - openshift-preflight: `RunAsNonRoot`, which compares with `0` and `root` only
     static NOT_RUNNING_AS_ROOT = {
         id: "not_running_as_root",

@@ -23,7 +23,7 @@ crate::rule! {
     /// spared.
     ///
     /// # References
-    /// - [rpm's databases](https://rpm.org/docs/latest/)
+    /// - [rpm's manual](https://rpm-software-management.github.io/rpm/manual/)
     /// - openshift-preflight reports such an image as an error of `HasModifiedFiles` and
     ///   `HasNoProhibitedPackages`
     static RPM_LIST_SUCCESSFUL = {

@@ -31,7 +31,7 @@ crate::rule! {
     /// another version of the package rather than by single files.
     ///
     /// # References
-    /// - [rpm --verify](https://rpm.org/docs/latest/man/rpm.8)
+    /// - [rpm --verify](https://man7.org/linux/man-pages/man8/rpm.8.html)
     /// - openshift-preflight: `HasModifiedFiles`
     static RPM_VERIFY_SUCCESSFUL = {
         id: "rpm_verify_successful",

@@ -74,3 +74,60 @@ fn parts(path: &[u8]) -> Vec<Vec<u8>> {
         .map(<[u8]>::to_vec)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{check::testing::Image, oci::ImagePath};
+
+    #[test]
+    fn links_are_followed_inside_the_image_and_loops_end() {
+        let subject = Image::bare()
+            .tree(&[
+                "usr/bin/su",
+                "bin -> usr/bin",
+                "abs -> /usr/bin",
+                "up -> ../../../usr",
+                "loop -> loop/x",
+                "a -> b",
+                "b -> a",
+                "dangling -> nowhere",
+                "empty/",
+            ])
+            .build();
+        for (path, want) in [
+            ("/usr/bin/su", Some("/usr/bin/su")),
+            ("/bin/su", Some("/usr/bin/su")),
+            ("/abs/su", Some("/usr/bin/su")),
+            ("/up/bin/su", Some("/usr/bin/su")),
+            ("/bin/../bin/su", Some("/usr/bin/su")),
+            // a directory that no layer lists
+            ("/usr", Some("/usr")),
+            ("/empty", Some("/empty")),
+            ("/", Some("/")),
+            ("/loop", None),
+            ("/a", None),
+            ("/dangling", None),
+            ("/usr/bin/su/x", None),
+            ("/us", None),
+        ] {
+            let found = subject.inventory.resolve(&ImagePath::from(path));
+            assert_eq!(found, want.map(ImagePath::from), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_lies_below_is_told_by_component() {
+        let subject = Image::bare()
+            .tree(&["a/", "a/b", "a/b/c", "a-b/x", "a.b", "ab/x"])
+            .build();
+        let below = |path: &str| -> Vec<String> {
+            let path = ImagePath::from(path);
+            let found = subject.inventory.below(&path);
+            found.map(|(path, _)| path.to_string()).collect()
+        };
+        assert_eq!(below("/a"), ["/a/b", "/a/b/c"]);
+        assert_eq!(below("/a/b"), ["/a/b/c"]);
+        assert_eq!(below("/").len(), 6);
+        assert!(below("/nothing").is_empty());
+    }
+}

@@ -7,6 +7,8 @@
     reason = "tests may panic, read files and say what they skip"
 )]
 
+mod architecture;
+mod docs;
 mod reports;
 mod rpmdb;
 mod sources;
