@@ -13,8 +13,8 @@ use crate::{
 
 pub mod buildkit;
 pub mod dial;
-pub mod dockerignore;
 pub mod docker;
+pub mod dockerignore;
 mod select;
 
 pub use select::{EngineChoice, EngineEnvironment, Place, connect, docker_address, place};

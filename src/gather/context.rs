@@ -1,7 +1,10 @@
 //! Looks into the build context as `COPY` would, for predictions. Reads names and sizes, and the
 //! ignore file; never a file's content.
 
-#![expect(clippy::disallowed_methods, reason = "gather reads the context's directory")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "gather reads the context's directory"
+)]
 
 use std::{
     cell::Cell,
@@ -29,22 +32,31 @@ impl Context {
     pub fn new(context: &Path, dockerfile: &Path) -> Self {
         let mut own = dockerfile.as_os_str().to_owned();
         own.push(".dockerignore");
-        let text = fs::read(PathBuf::from(own)).or_else(|_| fs::read(context.join(".dockerignore")));
+        let text =
+            fs::read(PathBuf::from(own)).or_else(|_| fs::read(context.join(".dockerignore")));
         let ignore = text.ok().and_then(|text| {
             let lines = dockerignore::read(&text).ok()?;
             Matcher::new(lines.into_iter().map(|line| line.pattern)).ok()
         });
-        Self { root: context.to_owned(), ignore }
+        Self {
+            root: context.to_owned(),
+            ignore,
+        }
     }
 
     fn ignored(&self, path: &str) -> bool {
-        self.ignore.as_ref().is_some_and(|matcher| matcher.is_match(path).unwrap_or(false))
+        self.ignore
+            .as_ref()
+            .is_some_and(|matcher| matcher.is_match(path).unwrap_or(false))
     }
 
     /// Paths below the context that a `COPY` source names, wildcards resolved a component at a time.
     fn expand(&self, path: &str) -> io::Result<Vec<String>> {
         let mut found = vec![String::new()];
-        for part in path.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        for part in path
+            .split('/')
+            .filter(|part| !part.is_empty() && *part != ".")
+        {
             let mut next = Vec::new();
             for parent in found {
                 if !part.contains(['*', '?', '[', '\\']) {
@@ -87,10 +99,14 @@ impl Context {
     }
 
     fn look_below(&self, path: &str, left: &Cell<usize>) -> ContextPath {
-        let Ok(entries) = fs::read_dir(self.root.join(path)) else { return ContextPath::Unknown };
+        let Ok(entries) = fs::read_dir(self.root.join(path)) else {
+            return ContextPath::Unknown;
+        };
         let mut worst = ContextPath::Empty;
         for entry in entries.flatten() {
-            let Some(name) = entry.file_name().to_str().map(str::to_owned) else { continue };
+            let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+                continue;
+            };
             // Directory links are not walked: COPY copies them as links.
             if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
                 continue;
@@ -107,13 +123,19 @@ impl Context {
 }
 
 fn join(parent: &str, name: &str) -> String {
-    if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") }
+    if parent.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{parent}/{name}")
+    }
 }
 
 impl ContextFiles for Context {
     fn look(&self, path: &str) -> ContextPath {
         let left = Cell::new(MOST);
-        let Ok(paths) = self.expand(path) else { return ContextPath::Missing };
+        let Ok(paths) = self.expand(path) else {
+            return ContextPath::Missing;
+        };
         let mut all = ContextPath::Missing;
         for path in paths {
             match self.look_at(&path, &left) {

@@ -4,18 +4,22 @@ mod context;
 
 pub use context::Context;
 
-use std::path::Path;
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use tempfile::TempDir;
 
 use crate::{
     dockerfile::{self, Dockerfile, Origins},
-    engine::{EngineEnvironment, buildkit::mirror, docker::DockerEngine, docker_address},
+    engine::{
+        BuildPlan, EngineEnvironment, buildkit::mirror, docker::DockerEngine, docker_address,
+    },
     inventory::{self, ScanError, ScanOptions, ScanProgress},
     layout::{ArchiveSource, LayoutSource, Pick, Transport, TransportError},
-    oci::{
-        ImageSource, Platform, Reference, ResolvedImage, SourceError, resolve,
-    },
+    oci::{ImageSource, Platform, Reference, ResolvedImage, SourceError, resolve},
     registry::{RegistryOptions, RegistrySource},
     subject::{BaseImage, Fact, Subject},
 };
@@ -47,35 +51,58 @@ impl Opened {
 /// When there is no image, it cannot be reached, or it is not readable.
 pub fn open(transport: &Transport, reach: &Reach) -> Result<Opened, SourceError> {
     if let Some(source) = transport.open_files()? {
-        return Ok(Opened { source, _scratch: None });
+        return Ok(Opened {
+            source,
+            _scratch: None,
+        });
     }
     match transport {
         Transport::Registry(reference) => {
             let source = RegistrySource::open(reference.clone(), &reach.registry)?;
-            Ok(Opened { source: Box::new(source), _scratch: None })
+            Ok(Opened {
+                source: Box::new(source),
+                _scratch: None,
+            })
         }
         Transport::DockerDaemon(image) => {
-            let io = |source| SourceError::Io { what: "temporary directory".to_owned(), source };
+            let io = |source| SourceError::Io {
+                what: "temporary directory".to_owned(),
+                source,
+            };
             let scratch = tempfile::tempdir().map_err(io)?;
             let archive = scratch.path().join("image.tar");
             save(&image.to_string(), &archive, reach)?;
             let source = ArchiveSource::open_docker(&archive, &Pick::Only)?;
-            Ok(Opened { source: Box::new(source), _scratch: Some(scratch) })
+            Ok(Opened {
+                source: Box::new(source),
+                _scratch: Some(scratch),
+            })
         }
-        other => Err(SourceError::NotFound { what: other.to_string(), source: None }),
+        other => Err(SourceError::NotFound {
+            what: other.to_string(),
+            source: None,
+        }),
     }
 }
 
 fn save(image: &str, archive: &Path, reach: &Reach) -> Result<(), SourceError> {
     let what = || format!("docker-daemon:{image}");
-    let address = docker_address(&reach.engine)
-        .map_err(|error| SourceError::Unavailable { what: what(), reason: chain(&error) })?;
+    let address = docker_address(&reach.engine).map_err(|error| SourceError::Unavailable {
+        what: what(),
+        reason: chain(&error),
+    })?;
     let saved = DockerEngine::connect(address).and_then(|engine| engine.save(image, archive));
     saved.map_err(|error| {
         if error.is_not_found() {
-            SourceError::NotFound { what: what(), source: None }
+            SourceError::NotFound {
+                what: what(),
+                source: None,
+            }
         } else {
-            SourceError::Unavailable { what: what(), reason: chain(&error) }
+            SourceError::Unavailable {
+                what: what(),
+                reason: chain(&error),
+            }
         }
     })
 }
@@ -85,7 +112,10 @@ fn save(image: &str, archive: &Path, reach: &Reach) -> Result<(), SourceError> {
 /// # Errors
 /// When the layout is not readable.
 pub fn open_layout(directory: &Path) -> Result<Opened, SourceError> {
-    Ok(Opened { source: Box::new(LayoutSource::open(directory, None)?), _scratch: None })
+    Ok(Opened {
+        source: Box::new(LayoutSource::open(directory, None)?),
+        _scratch: None,
+    })
 }
 
 /// What is known of an image before its layers are read.
@@ -96,18 +126,12 @@ pub struct Request<'a> {
     pub reference: Option<Reference>,
     /// tags to judge; none means that there is nothing to judge, and why
     pub tags: Fact<Vec<String>>,
-    /// the Dockerfile, and which of its stages was built with which `ARG`s
+    /// the Dockerfile
     pub dockerfile: Option<&'a Dockerfile>,
-    /// stage
-    pub target: Option<&'a str>,
-    /// `ARG` values
-    pub args: &'a indexmap::IndexMap<String, String>,
+    /// which of its stages was built, with which `ARG`s, from which mirrors
+    pub build: Option<&'a BuildPlan>,
     /// base image, when the user says so
     pub base: Option<&'a str>,
-    /// base images that come from elsewhere
-    pub mirrors: &'a indexmap::IndexMap<String, String>,
-    /// what relative paths of mirrors are relative to
-    pub root: &'a Path,
     /// the project is marked privileged
     pub privileged: bool,
 }
@@ -126,9 +150,15 @@ pub fn subject(
 ) -> Result<Subject, ScanError> {
     let layers = image.manifest.layers();
     let inventory = inventory::scan(source, layers, &image.config, options, progress)?;
-    let origins = request.dockerfile.map_or_else(Origins::default, |dockerfile| {
-        dockerfile::origins(dockerfile, request.target, request.args, &image.config)
-    });
+    let origins = match (request.dockerfile, request.build) {
+        (Some(dockerfile), Some(build)) => dockerfile::origins(
+            dockerfile,
+            build.target.as_deref(),
+            &build.args,
+            &image.config,
+        ),
+        _ => Origins::default(),
+    };
     let base = base(image, &origins, request, reach);
     Ok(Subject {
         reference: request.reference.clone(),
@@ -155,9 +185,18 @@ fn base(
     request: &Request<'_>,
     reach: &Reach,
 ) -> Fact<BaseImage> {
-    let annotation = image.manifest.annotations().as_ref().and_then(|all| all.get(BASE_NAME));
-    let annotation = annotation.map(String::as_str).or_else(|| image.config.label(BASE_NAME));
-    let named = request.base.or(origins.base_reference.as_deref()).or(annotation);
+    let annotation = image
+        .manifest
+        .annotations()
+        .as_ref()
+        .and_then(|all| all.get(BASE_NAME));
+    let annotation = annotation
+        .map(String::as_str)
+        .or_else(|| image.config.label(BASE_NAME));
+    let named = request
+        .base
+        .or(origins.base_reference.as_deref())
+        .or(annotation);
     let Some(named) = named.filter(|name| *name != "scratch") else {
         return Fact::Unmet("the base image is not known: name it with `--base`".to_owned());
     };
@@ -173,15 +212,22 @@ fn base_image(
     request: &Request<'_>,
     reach: &Reach,
 ) -> Result<BaseImage, SourceError> {
-    let mirror = mirror::place(named, request.mirrors, request.root).map_err(|error| {
-        SourceError::Malformed { what: named.to_owned(), reason: error.to_string() }
+    let mirror = match request.build {
+        Some(build) => mirror::place(named, &build.mirrors, &build.root),
+        None => Ok(None),
+    };
+    let mirror = mirror.map_err(|error| SourceError::Malformed {
+        what: named.to_owned(),
+        reason: error.to_string(),
     })?;
     let transport = match mirror {
         Some(mirror) => mirror,
-        None => named.parse().map_err(|error: TransportError| SourceError::Malformed {
-            what: named.to_owned(),
-            reason: error.reason,
-        })?,
+        None => named
+            .parse()
+            .map_err(|error: TransportError| SourceError::Malformed {
+                what: named.to_owned(),
+                reason: error.reason,
+            })?,
     };
     let opened = open(&transport, reach)?;
     let images = resolve(opened.source(), Some(platform))?;
@@ -210,4 +256,26 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// A Dockerfile is text written by hand; whatever is larger is not one, bytes.
+const MAX_DOCKERFILE: u64 = 8 << 20;
+
+/// Reads a Dockerfile.
+///
+/// # Errors
+/// When it cannot be read or is larger than 8 MiB.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "gather reads the Dockerfile for the pipeline"
+)]
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?
+        .take(MAX_DOCKERFILE + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_DOCKERFILE {
+        return Err(io::Error::other("it is larger than 8 MiB"));
+    }
+    Ok(bytes)
 }
