@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use crate::{
     config::{
         Config, EngineChoice, Exemption, ImageConfig, Listed, Map, Network, Origin, ReportTo,
-        Setting, Sourced, Stage,
+        RuleName, Setting, Sourced, Stage,
     },
     engine::BuildPlan,
     oci::{Platform, Reference, Tag},
@@ -152,7 +152,7 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         .build
         .as_ref()
         .and_then(|build| value(&build.value.platforms));
-    let rules = |setting| -> Vec<String> {
+    let rules = |setting: &Setting<Vec<RuleName>>| -> Vec<String> {
         value(setting)
             .unwrap_or_default()
             .into_iter()

@@ -7,8 +7,9 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::{
     Words,
-    decode::{Decoder, Leaf, Problem, Value, leaf, push},
+    decode::{Decoder, Leaf, Problem, Value, push},
     fault::suggest,
+    section::leaf,
     sourced::{Listed, Origin},
     tree::{Kind, Node},
 };
@@ -70,7 +71,7 @@ impl Leaf for PathBuf {
 impl Leaf for Tag {
     fn parse(text: &str, _: &Words) -> Result<Self, Problem> {
         text.parse::<Self>().map_err(|error| {
-            Problem::new(error.to_string()).help(Some(
+            Problem::new(format!("`{}`: {}", text.escape_debug(), error.reason)).help(Some(
                 "a tag is 1 to 32 letters, digits, `_`, `.`, `-`, first no `.` or `-`: `1.0-1`"
                     .to_owned(),
             ))
