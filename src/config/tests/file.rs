@@ -145,7 +145,7 @@ surprise: 1
       |
       = help: keep one of the two
 
-    error: `tag`: tag `-bad-`: starts with `-`
+    error: `tag`: `-bad-`: starts with `-`
      --> plimsoll.yaml:7:8
       |
     7 |   tag: -bad-
