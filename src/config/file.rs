@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use jiff::civil::Date;
 
 use super::{
-    decode::{Decoder, Map, section},
+    decode::{Decoder, Map},
+    section::section,
     sourced::{Origin, Setting},
     values::{
         Catalog, Days, EngineChoice, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tags, Tree,

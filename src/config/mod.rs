@@ -17,7 +17,10 @@ mod load;
 mod paths;
 mod resolve;
 mod schema;
+mod secrets;
+mod section;
 mod sourced;
+mod texts;
 mod tree;
 mod values;
 
@@ -91,3 +94,6 @@ pub struct Words {
     /// names of the report formats
     pub formats: &'static [&'static str],
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,16 +12,14 @@ use super::{
     environment::Environment,
     fault::Faults,
     file::{Build, Entry, Image, Scan, Settings},
-    given::{Given, boolean},
-    load::{decode, find, read, read_at_most},
+    given::Given,
+    load::{decode, find, read},
     paths::Bases,
     sourced::{Listed, Origin, Setting, Sourced},
-    values::{EngineChoice, KeyValue, ReportTo, Stage},
+    texts::boolean,
+    values::{EngineChoice, ReportTo, Stage},
 };
 use crate::{policy::Profile, secret::Secret};
-
-/// Largest secret that BuildKit takes, in bytes: 500 KiB.
-const MAX_SECRET: u64 = 500 * 1024;
 
 /// The configuration, valid and complete.
 #[derive(Debug, Clone)]
@@ -202,12 +200,12 @@ fn level(entry: Entry) -> Settings {
     }
 }
 
-struct Resolver<'a> {
+pub(super) struct Resolver<'a> {
     cli: &'a Cli,
-    environment: &'a Environment,
-    bases: Bases,
+    pub(super) environment: &'a Environment,
+    pub(super) bases: Bases,
     words: &'a Words,
-    faults: Faults,
+    pub(super) faults: Faults,
 }
 
 impl Resolver<'_> {
@@ -314,104 +312,6 @@ impl Resolver<'_> {
                 None
             }
         }
-    }
-
-    fn secrets(&mut self, build: &Build) -> IndexMap<String, Secret> {
-        let mut secrets = self.inline_secrets();
-        for (id, source) in build.secrets.iter().flat_map(|secrets| &secrets.value) {
-            let above = matches!(source.origin, Origin::Flag(_) | Origin::Variable(_));
-            if secrets.contains_key(id) && !above {
-                continue;
-            }
-            match (&source.value.src, &source.value.env) {
-                (Some(path), _) => match read_at_most(&self.bases.absolute(path), MAX_SECRET + 1) {
-                    Ok(bytes) if bytes.len() as u64 <= MAX_SECRET => {
-                        secrets.insert(id.clone(), Secret::new(bytes));
-                    }
-                    Ok(_) => {
-                        let message = format!("secret `{id}`: larger than {MAX_SECRET} bytes");
-                        self.faults.push(path.origin.clone(), message, None);
-                    }
-                    Err(error) => {
-                        let path_shown = path.value.display();
-                        let message = format!("secret `{id}`: cannot read {path_shown}: {error}");
-                        self.faults.push(path.origin.clone(), message, None);
-                    }
-                },
-                (None, Some(name)) => match self.environment.secret(&name.value) {
-                    Some(secret) => {
-                        secrets.insert(id.clone(), secret.clone());
-                    }
-                    None => {
-                        let message =
-                            format!("secret `{id}`: the environment has no `{}`", name.value);
-                        let help = "set it in the CI's secrets and hand it to this step".to_owned();
-                        self.faults.push(name.origin.clone(), message, Some(help));
-                    }
-                },
-                (None, None) => {
-                    let message = format!("secret `{id}` has neither `src` nor `env`");
-                    self.faults.push(source.origin.clone(), message, None);
-                }
-            }
-        }
-        secrets
-    }
-
-    /// Secrets that an input carries itself: `ID=VALUE` a line.
-    fn inline_secrets(&mut self) -> IndexMap<String, Secret> {
-        let mut secrets = IndexMap::new();
-        let Some((name, value)) = self.environment.setting("secrets") else {
-            return secrets;
-        };
-        let lines = value.expose().split(|byte| *byte == b'\n');
-        for (number, line) in lines
-            .enumerate()
-            .filter(|(_, line)| !line.trim_ascii().is_empty())
-        {
-            let mut parts = line.splitn(2, |byte| *byte == b'=');
-            let id = parts
-                .next()
-                .and_then(|id| std::str::from_utf8(id.trim_ascii()).ok());
-            match (id.filter(|id| !id.is_empty()), parts.next()) {
-                (Some(id), Some(value)) => {
-                    secrets.insert(id.to_owned(), Secret::new(value.trim_ascii_end()));
-                }
-                _ => {
-                    // The line is not shown: it may be a secret.
-                    let message = format!("line {} is not ID=VALUE", number + 1);
-                    self.faults
-                        .push(Origin::Variable(name.clone()), message, None);
-                }
-            }
-        }
-        secrets
-    }
-
-    fn ssh(&mut self, build: &Build) -> IndexMap<String, PathBuf> {
-        let mut ssh = IndexMap::new();
-        let Some(wanted) = &build.ssh else { return ssh };
-        for KeyValue { key, value } in &wanted.value {
-            let path = match value {
-                Some(path) => Some(self.bases.of(&wanted.origin).join(path)),
-                None => self.environment.path("SSH_AUTH_SOCK"),
-            };
-            match path {
-                Some(path) if path.exists() => {
-                    ssh.insert(key.clone(), path);
-                }
-                Some(path) => {
-                    let message = format!("ssh `{key}`: {} does not exist", path.display());
-                    self.faults.push(wanted.origin.clone(), message, None);
-                }
-                None => {
-                    let message = format!("ssh `{key}`: no agent, `SSH_AUTH_SOCK` is not set");
-                    let help = "start `ssh-agent`, or name a key: ID=PATH".to_owned();
-                    self.faults.push(wanted.origin.clone(), message, Some(help));
-                }
-            }
-        }
-        ssh
     }
 
     fn mirrors(&self, build: &Build) -> IndexMap<String, String> {

@@ -158,11 +158,7 @@ impl Tree<'_> {
         span: Span,
     ) -> Result<(), Stop> {
         if self.stack.len() >= MAX_DEPTH {
-            self.fault(
-                span,
-                &format!("nested deeper than {MAX_DEPTH} levels"),
-                "the configuration needs eight",
-            );
+            self.too_deep(span);
             return Err(Stop);
         }
         self.is_text_tag(tag, span);
@@ -280,6 +276,11 @@ impl Tree<'_> {
 
     fn scan_error(&mut self, error: &ScanError) {
         let marker = *error.marker();
+        if error.info() == "recursion limit exceeded" {
+            // The parser looks ahead and meets its own limit before ours.
+            self.too_deep(Span::empty(marker));
+            return;
+        }
         let at = self.byte(marker).min(self.text.len());
         let line = self.text.get(..at).unwrap_or_default();
         let line = line
@@ -300,6 +301,11 @@ impl Tree<'_> {
             format!("not YAML: {}", error.info()),
             help,
         );
+    }
+
+    fn too_deep(&mut self, span: Span) {
+        let message = format!("nested deeper than {MAX_DEPTH} levels");
+        self.fault(span, &message, "the configuration needs eight");
     }
 
     fn fault(&mut self, span: Span, message: &str, help: &str) {

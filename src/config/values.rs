@@ -7,8 +7,9 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::{
     Words,
-    decode::{Decoder, Leaf, Problem, Value, leaf, push},
+    decode::{Decoder, Leaf, Problem, Value, push},
     fault::suggest,
+    section::leaf,
     sourced::{Listed, Origin},
     tree::{Kind, Node},
 };
@@ -71,7 +72,8 @@ impl Leaf for Tag {
     fn parse(text: &str, _: &Words) -> Result<Self, Problem> {
         text.parse::<Self>().map_err(|violations| {
             let reasons: Vec<&str> = violations.iter().map(|v| v.reason.as_str()).collect();
-            Problem::new(format!("tag `{text}`: {}", reasons.join("; "))).help(Some(
+            let reasons = reasons.join("; ");
+            Problem::new(format!("`{}`: {reasons}", text.escape_debug())).help(Some(
                 "a tag is 1 to 32 letters, digits, `_`, `.`, `-`, first no `.` or `-`: `1.0-1`"
                     .to_owned(),
             ))
