@@ -1,0 +1,1 @@
+//! Sources against other programs: skopeo, docker, a real registry, and the fixture images.
