@@ -422,7 +422,8 @@ fn an_archive_with_compressed_layers_keeps_its_own_manifest() {
 
 #[test]
 fn archives_that_are_wrong_are_refused_with_the_reason() {
-    let dir = tempfile::tempdir().unwrap();
+    let outer = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir_in(outer.path()).unwrap();
     let layers = [Layer::from("file /a 0644 \"1\"")];
     let image = Image::new().layer(layers[0].clone());
     let good = legacy_archive(&image, &layers);
@@ -464,7 +465,7 @@ fn archives_that_are_wrong_are_refused_with_the_reason() {
         assert!(!matches!(direct, Ok(Ok(_))), "{name}");
         assert!(unpack_oci_archive(&path, &out).is_err());
     }
-    assert!(!dir.path().parent().unwrap().join("x").exists());
+    assert!(!outer.path().join("x").exists());
 }
 
 #[test]
