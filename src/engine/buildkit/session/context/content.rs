@@ -81,7 +81,8 @@ impl Content {
         if now == self.source {
             return Ok(());
         }
-        let same_file = (now.device, now.inode) == (self.source.device, self.source.inode);
+        let same_file =
+            now.plain && (now.device, now.inode) == (self.source.device, self.source.inode);
         Err(changed(
             &self.source,
             if same_file {

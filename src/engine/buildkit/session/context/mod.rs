@@ -64,3 +64,6 @@ impl ContextError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
