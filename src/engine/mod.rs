@@ -12,6 +12,7 @@ use crate::{
 };
 
 pub mod buildkit;
+pub mod dockerignore;
 
 /// Everything a build needs; paths are absolute and were checked to lie where they may.
 #[derive(Debug, Clone, Default)]
