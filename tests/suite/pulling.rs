@@ -7,7 +7,11 @@ use std::{
 
 use plimsoll::{
     oci::{ImageSource, Platform, Reference, SourceError, resolve},
-    registry::{RegistryOptions, RegistrySource, Retry},
+    registry::{
+        RegistryOptions, RegistrySource, Retry,
+        auth::{AuthStore, Login},
+    },
+    secret::Secret,
 };
 use serde_json::Value;
 
@@ -455,4 +459,130 @@ fn a_reader_that_is_dropped_early_does_not_hang() {
     let mut byte = [0];
     source.blob(layer).unwrap().read_exact(&mut byte).unwrap();
     drop(source);
+}
+
+fn login(double: &Double, login: Login) -> RegistrySource {
+    let reference: Reference = format!("{}/p/x:1.0-1", double.host()).parse().unwrap();
+    let auth = AuthStore::new().with_login(&double.host(), login);
+    RegistrySource::open(reference, &RegistryOptions { auth, ..options() }).unwrap()
+}
+
+fn user() -> Login {
+    Login::Basic {
+        username: "user".to_owned(),
+        password: Secret::new("s3cret"),
+    }
+}
+
+/// `user:s3cret`
+const BASIC: &str = "Basic dXNlcjpzM2NyZXQ=";
+
+#[test]
+fn a_password_is_sent_only_after_it_was_asked_for() {
+    let packed = image();
+    let double = bent(&packed, |seen, _| {
+        let known = seen.authorization.as_deref() == Some(BASIC);
+        let wanted = seen.path.contains("/p/x/") && !known;
+        wanted.then(|| Reply::new(401, "").header("www-authenticate", "Basic realm=\"x\""))
+    });
+    pull(&login(&double, user())).unwrap();
+    let requests = double.requests();
+    let bare = requests
+        .iter()
+        .filter(|s| s.authorization.is_none() && s.path.contains("/p/x/"));
+    assert_eq!(bare.count(), 1, "asked once, then remembered");
+}
+
+#[test]
+fn a_password_or_identity_token_buys_a_token_and_is_sent_nowhere_else() {
+    for identity in [false, true] {
+        let packed = image();
+        let double = bent(&packed, move |seen, _| {
+            if seen.path.starts_with("/token") {
+                let good = if identity {
+                    let body = String::from_utf8_lossy(&seen.body);
+                    seen.method == "POST" && body.contains("refresh_token=ident1ty")
+                } else {
+                    seen.authorization.as_deref() == Some(BASIC)
+                };
+                let refused = Reply::new(401, r#"{"errors":[{"message":"wrong password"}]}"#);
+                return Some(if good {
+                    Reply::new(200, r#"{"access_token":"t0ken"}"#)
+                } else {
+                    refused
+                });
+            }
+            let known = seen.authorization.as_deref() == Some("Bearer t0ken");
+            let realm = format!(r#"Bearer realm="http://{}/token",service="s""#, seen.host);
+            let wanted = seen.path.contains("/p/x/") && !known;
+            wanted.then(|| Reply::new(401, "").header("www-authenticate", realm))
+        });
+        let good = if identity {
+            Login::IdentityToken(Secret::new("ident1ty"))
+        } else {
+            user()
+        };
+        pull(&login(&double, good)).unwrap();
+        for seen in double
+            .requests()
+            .iter()
+            .filter(|s| s.path.starts_with("/v2"))
+        {
+            let sent = seen.authorization.as_deref();
+            assert!(matches!(sent, None | Some("Bearer t0ken")), "{sent:?}");
+        }
+        let bad = Login::Basic {
+            username: "user".to_owned(),
+            password: Secret::new("no"),
+        };
+        let error = login(&double, bad).manifest().unwrap_err();
+        assert_eq!(kind(&error), "denied");
+        assert!(error.to_string().contains("wrong password"), "{error}");
+    }
+}
+
+#[test]
+fn a_token_that_expires_is_renewed() {
+    let packed = image();
+    let path = layer_path(&packed);
+    let double = bent(&packed, move |seen, _| {
+        if seen.path.starts_with("/token") {
+            return Some(Reply::new(200, format!(r#"{{"token":"t{}"}}"#, seen.nth)));
+        }
+        let current = if seen.path == path {
+            "Bearer t1"
+        } else {
+            "Bearer t0"
+        };
+        let known = seen.authorization.as_deref() == Some(current);
+        let realm = format!(r#"Bearer realm="http://{}/token""#, seen.host);
+        let wanted = seen.path.contains("/p/x/") && !known;
+        wanted.then(|| Reply::new(401, "").header("www-authenticate", realm))
+    });
+    pull(&source(&double, ":1.0-1")).unwrap();
+    let tokens = double
+        .requests()
+        .iter()
+        .filter(|s| s.path.starts_with("/token"))
+        .count();
+    assert_eq!(tokens, 2);
+}
+
+#[test]
+fn a_redirect_to_another_host_gets_no_login() {
+    let packed = image();
+    let store = Store::new(&packed, "1.0-1");
+    let cdn = Double::start(move |seen| store.answer(seen));
+    let (path, there) = (layer_path(&packed), cdn.host());
+    let double = bent(&packed, move |seen, _| {
+        if seen.path.contains("/p/x/") && seen.authorization.as_deref() != Some(BASIC) {
+            return Some(Reply::new(401, "").header("www-authenticate", "Basic realm=\"x\""));
+        }
+        let target = format!("http://{there}{path}");
+        (seen.path == path).then(|| Reply::new(307, "").header("location", target))
+    });
+    pull(&login(&double, user())).unwrap();
+    let requests = cdn.requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].authorization, None);
 }
