@@ -141,13 +141,7 @@ async fn pump(
         progress.waited += asked.elapsed();
         let mut piece = match piece {
             Ok(Some(piece)) => piece,
-            Ok(None) if progress.received < of.size() => {
-                let at = progress.received;
-                return Ok(End::Broken(format!(
-                    "the blob ends after {at} of {} bytes",
-                    of.size()
-                )));
-            }
+            // A clean end: when it comes too early, the verifying reader says so.
             Ok(None) => return Ok(End::Complete),
             Err(error) => return Ok(End::Broken(describe(&error))),
         };

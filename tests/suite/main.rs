@@ -7,8 +7,12 @@
     reason = "tests may panic, read files and say what they skip"
 )]
 
+#[path = "../support/mod.rs"]
+mod support;
 mod architecture;
 mod docs;
+mod pulling;
 mod reports;
 mod rpmdb;
 mod sources;
+mod sources_oracle;
