@@ -282,10 +282,10 @@ fn main() {
             let mut group = criterion.benchmark_group("layers");
             group.bench_function("floor", |b| b.iter(|| floor(&image)));
             group.bench_function("scan, one thread", |b| {
-                b.iter(|| scan(&image, Some(1), true))
+                b.iter(|| scan(&image, Some(1), true));
             });
             group.bench_function("scan, all threads", |b| {
-                b.iter(|| scan(&image, threads, true))
+                b.iter(|| scan(&image, threads, true));
             });
             group.finish();
             criterion.final_summary();

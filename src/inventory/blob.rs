@@ -189,7 +189,10 @@ impl<'s> LayerReader<'s> {
     }
 
     fn error(&mut self, error: io::Error) -> LayerError {
-        if error.get_ref().is_some_and(|inner| inner.is::<BlobError>()) {
+        if error
+            .get_ref()
+            .is_some_and(<dyn Error + Send + Sync>::is::<BlobError>)
+        {
             return LayerError::Read(unmark(error));
         }
         // Damage of the blob itself is the better message, and known only at its end.

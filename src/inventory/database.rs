@@ -19,6 +19,9 @@ use crate::{
 /// RHEL up to 9, of rpm-ostree).
 const DIRECTORIES: [&str; 3] = ["usr/lib/sysimage/rpm", "var/lib/rpm", "usr/share/rpm"];
 
+/// rpm's number of SHA-256 (RFC 4880 9.4).
+const SHA256: u32 = 8;
+
 /// SHA-256 of a content.
 pub(super) type Sha = [u8; 32];
 
@@ -135,6 +138,29 @@ pub(super) fn packages(tree: &Tree<'_>, databases: &[Vec<LayerDatabase>]) -> Fac
             list: list.clone(),
         }),
     }
+}
+
+/// Whether a package of any layer brought the file `path` with just this content: what its vendor
+/// ships is no secret.
+pub(super) fn is_shipped(
+    tree: &Tree<'_>,
+    databases: &[Vec<LayerDatabase>],
+    path: &ImagePath,
+    (size, sha256): (u64, Sha),
+) -> bool {
+    databases
+        .iter()
+        .flatten()
+        .filter_map(|database| database.packages.as_ref().ok())
+        .flatten()
+        .any(|package| {
+            package.files.iter().any(|file| {
+                file.path.file_name() == path.file_name()
+                    && file.size == size
+                    && (package.file_digest_algo != SHA256 || *file.digest == sha256)
+                    && tree.resolve(&file.path).is_ok_and(|real| real == *path)
+            })
+        })
 }
 
 /// The database file that rpm would open, and its digest.

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::oci::{Digest, ImagePath, LayerIndex, SourceError};
+use crate::oci::{Descriptor, Digest, ImagePath, LayerIndex, SourceError};
 
 /// The scan of an image stopped; nothing that was learned until then is used.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +34,21 @@ pub enum ScanError {
         digest: Digest,
         /// what is wrong
         #[source]
-        source: LayerError,
+        source: Box<LayerError>,
     },
     /// the caller stopped it
     #[error("the scan was cancelled")]
     Cancelled,
+}
+
+impl ScanError {
+    pub(super) fn layer(index: LayerIndex, of: &Descriptor, error: LayerError) -> Self {
+        Self::Layer {
+            index,
+            digest: of.digest().clone(),
+            source: Box::new(error),
+        }
+    }
 }
 
 /// What can be wrong with a layer.

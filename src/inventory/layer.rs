@@ -347,7 +347,7 @@ impl Sink for Collector<'_> {
     }
 
     fn hole(&mut self, mut bytes: u64) -> Result<(), LayerError> {
-        const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+        static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         self.budget.holes(bytes)?;
         while bytes > 0 {
             let piece = usize::try_from(bytes).map_or(ZEROS.len(), |n| n.min(ZEROS.len()));

@@ -27,7 +27,9 @@ use tree::Tree;
 
 use crate::{
     oci::{Descriptor, ImageConfig, ImagePath, ImageSource, LayerIndex},
-    subject::{EntryKind, Fact, Inventory, LayerFacts, PreflightModified, SecretTrace},
+    subject::{
+        ChangeKind, Entry, EntryKind, Fact, Inventory, LayerFacts, PreflightModified, SecretTrace,
+    },
 };
 
 /// Reads the layers of an image, base first as the manifest lists them, and puts them together.
@@ -70,11 +72,7 @@ pub fn scan(
     let mut tree = Tree::new(&budget);
     for ((n, scan), of) in (0..).zip(&mut scans).zip(layers) {
         tree.apply(LayerIndex(n), scan)
-            .map_err(|source| ScanError::Layer {
-                index: LayerIndex(n),
-                digest: of.digest().clone(),
-                source,
-            })?;
+            .map_err(|error| ScanError::layer(LayerIndex(n), of, error))?;
     }
     Ok(inventory(tree, scans, layers, config))
 }
@@ -90,9 +88,9 @@ fn inventory(
         .map(|scan| std::mem::take(&mut scan.databases))
         .collect();
     let packages = database::packages(&tree, &databases);
+    let secrets = traces(&tree, &scans, &databases);
     drop(databases);
     let kept = kept(&tree, &mut scans);
-    let secrets = traces(&tree, &scans);
     let reason = "not built in yet".to_owned();
     Inventory {
         layers: facts(scans, layers, config),
@@ -122,7 +120,12 @@ fn kept(tree: &Tree<'_>, scans: &mut [LayerScan]) -> BTreeMap<ImagePath, Vec<u8>
         .collect()
 }
 
-fn traces(tree: &Tree<'_>, scans: &[LayerScan]) -> Vec<SecretTrace> {
+/// What looks like a secret and is not part of a package.
+fn traces(
+    tree: &Tree<'_>,
+    scans: &[LayerScan],
+    databases: &[Vec<LayerDatabase>],
+) -> Vec<SecretTrace> {
     let mut found = Vec::new();
     for (scan, layer) in scans.iter().zip((0..).map(LayerIndex)) {
         for trace in &scan.traces {
@@ -130,6 +133,16 @@ fn traces(tree: &Tree<'_>, scans: &[LayerScan]) -> Vec<SecretTrace> {
                 continue;
             };
             let now = tree.entries.get(&change.path);
+            let content = match &change.kind {
+                ChangeKind::Put(Entry {
+                    kind: EntryKind::File { size, sha256 },
+                    ..
+                }) => (*size, *sha256),
+                _ => continue,
+            };
+            if database::is_shipped(tree, databases, &change.path, content) {
+                continue;
+            }
             found.push(SecretTrace {
                 path: change.path.clone(),
                 layer,

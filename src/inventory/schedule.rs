@@ -156,15 +156,12 @@ impl<'s> Pool<'_, 's> {
         }
     }
 
-    fn fail(&self, layer: usize, source: LayerError) {
+    fn fail(&self, layer: usize, error: LayerError) {
         let Some(of) = self.job.layers.get(layer) else {
             return;
         };
-        self.lock().failure.get_or_insert(ScanError::Layer {
-            index: index(layer),
-            digest: of.digest().clone(),
-            source,
-        });
+        let failure = ScanError::layer(index(layer), of, error);
+        self.lock().failure.get_or_insert(failure);
         self.changed.notify_all();
     }
 

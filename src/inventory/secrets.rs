@@ -42,7 +42,7 @@ static TOKENS: LazyLock<Vec<Pattern>> = LazyLock::new(|| {
     [
         (
             PRIVATE_KEY,
-            r#"-----BEGIN (?:(?:RSA|DSA|EC|OPENSSH|ENCRYPTED) )?PRIVATE KEY-----(?:\s|\\[nr])*(?:[A-Za-z-]+: ?[^\n]*\n\s*)*([A-Za-z0-9+/]{40,})"#,
+            r"-----BEGIN (?:(?:RSA|DSA|EC|OPENSSH|ENCRYPTED) )?PRIVATE KEY-----(?:\s|\\[nr])*(?:[A-Za-z-]+: ?[^\n]*\n\s*)*([A-Za-z0-9+/]{40,})",
         ),
         (
             "private key (OpenPGP)",

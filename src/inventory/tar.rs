@@ -122,8 +122,8 @@ impl<S: Sink> TarStream<S> {
             self.pending.extend_from_slice(head);
             chunk = rest;
             if self.pending.len() >= self.want {
-                let held = std::mem::take(&mut self.pending);
-                let mut rest = &held[..];
+                let whole = std::mem::take(&mut self.pending);
+                let mut rest = &whole[..];
                 while !rest.is_empty() && self.pending.is_empty() {
                     rest = self.advance(rest)?;
                 }

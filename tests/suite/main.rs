@@ -11,6 +11,9 @@
 mod support;
 mod architecture;
 mod docs;
+mod hostile;
+mod inventory;
+mod layers;
 mod pulling;
 mod reports;
 mod rpmdb;
