@@ -5,7 +5,7 @@
 
 use std::{error::Error as StdError, fmt::Write as _};
 
-use crate::{config::ConfigError, engine::BuildError, oci::SourceError};
+use crate::{config::ConfigError, engine::BuildError, inventory::ScanError, oci::SourceError};
 
 /// Where a bug is reported.
 const BUGS: &str = concat!(
@@ -99,6 +99,17 @@ pub enum Error {
     /// an image could not be read
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// the layers of an image could not be read
+    #[error(transparent)]
+    Scan(#[from] ScanError),
+    /// what was asked makes no sense here
+    #[error("{what}")]
+    Usage {
+        /// what
+        what: String,
+        /// what to do
+        hint: Option<String>,
+    },
     /// a report could not be written
     #[error("report {what}")]
     Report {
@@ -123,7 +134,9 @@ impl Error {
     /// The code that the process ends with.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Report { .. } => ExitCode::Usage,
+            Self::Config(_) | Self::Usage { .. } | Self::Report { .. } => ExitCode::Usage,
+            Self::Scan(ScanError::Cancelled) => ExitCode::Interrupted,
+            Self::Scan(_) => ExitCode::NotAssessed,
             Self::Build(BuildError::Dockerfile(_)) => ExitCode::BuildFailed,
             Self::Build(BuildError::Unsupported { .. }) => ExitCode::Usage,
             Self::Build(BuildError::Engine { .. } | BuildError::Io { .. }) | Self::Source(_) => {
@@ -173,7 +186,8 @@ impl Hint for Error {
             Self::Build(error) => error.hints(),
             Self::Source(error) => error.hints(),
             Self::Bug(_) => vec![BUGS.to_owned()],
-            Self::Report { .. } | Self::Interrupted { .. } => Vec::new(),
+            Self::Usage { hint, .. } => hint.iter().cloned().collect(),
+            Self::Scan(_) | Self::Report { .. } | Self::Interrupted { .. } => Vec::new(),
         }
     }
 }

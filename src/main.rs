@@ -1,5 +1,30 @@
-//! The binary: hands arguments, environment and streams to the library.
+//! The binary: hands arguments, environment, streams and the clock to the library.
 
-fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+use std::{
+    io::{self, IsTerminal as _},
+    process,
+    sync::{Arc, Mutex},
+};
+
+use plimsoll::{command, error::ExitCode};
+
+#[expect(clippy::disallowed_methods, reason = "this is the edge of the process")]
+fn main() -> process::ExitCode {
+    let stdout = io::stdout();
+    let run = || {
+        command::run(command::Process {
+            args: std::env::args_os().collect(),
+            variables: std::env::vars_os().collect(),
+            directory: std::env::current_dir().unwrap_or_default(),
+            stdout_is_terminal: stdout.is_terminal(),
+            stderr_is_terminal: io::stderr().is_terminal(),
+            stdout: &mut stdout.lock(),
+            stderr: Arc::new(Mutex::new(io::stderr())),
+            now: jiff::Timestamp::now,
+        })
+    };
+    // The message of a panic is on standard error by then; the code says whose fault it is.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run))
+        .unwrap_or(ExitCode::Bug)
+        .into()
 }

@@ -112,7 +112,7 @@ impl Recipe {
 
     fn from(&self) -> Option<Location> {
         let stage = self.dockerfile.as_ref()?.stages.last()?;
-        Some(stage.location.clone())
+        Some(self.dockerfile.as_ref()?.location(&stage.from))
     }
 
     fn report(&self, kind: ReportKind, tools: &Tools<'_>) -> Report {

@@ -1,1 +1,327 @@
-//! The commands, each a few lines over the modules above.
+//! The commands, each a few lines over the modules above, and the edge where the process's
+//! arguments, environment and streams come in.
+
+mod reports;
+mod signals;
+mod text;
+
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::{
+    check,
+    ci::Ci,
+    config::{
+        self, Cli, Config, Environment, Words,
+        cli::{ColorChoice, Command, ProgressChoice},
+    },
+    engine::EngineEnvironment,
+    error::{Error, ExitCode},
+    gather::Reach,
+    pipeline::{self, Tools},
+    plan,
+    progress::{Console, Mode, Redactor},
+    registry::{RegistryOptions, auth::AuthStore},
+    report::REPORTERS,
+};
+
+/// What the process hands over.
+pub struct Process<'a> {
+    /// arguments, the program's name first
+    pub args: Vec<OsString>,
+    /// variables of the environment
+    pub variables: Vec<(OsString, OsString)>,
+    /// current directory
+    pub directory: PathBuf,
+    /// the report goes here
+    pub stdout: &'a mut dyn Write,
+    /// everything else goes here
+    pub stderr: Arc<Mutex<dyn Write + Send>>,
+    /// standard output is a terminal
+    pub stdout_is_terminal: bool,
+    /// standard error is a terminal
+    pub stderr_is_terminal: bool,
+    /// the time
+    pub now: fn() -> jiff::Timestamp,
+}
+
+/// Runs one command line.
+pub fn run(process: Process<'_>) -> ExitCode {
+    let environment = Environment::new(process.variables.clone());
+    let stderr = process.stderr.clone();
+    let cli = match Cli::from_args(process.args.clone(), &ExitCode::help()) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, &environment, process),
+    };
+    let color = colored(cli.global.color, &environment, process.stderr_is_terminal);
+    match dispatch(&cli, &environment, process) {
+        Ok(code) => code,
+        Err(error) => {
+            say(&stderr, &error.render(color));
+            error.exit_code()
+        }
+    }
+}
+
+fn dispatch(
+    cli: &Cli,
+    environment: &Environment,
+    mut process: Process<'_>,
+) -> Result<ExitCode, Error> {
+    let text = match &cli.command {
+        Command::Explain { rule } => text::explain(rule.as_deref())?,
+        Command::Schema { of } => text::schema(*of),
+        Command::Completions { shell } => Cli::completions(*shell),
+        Command::Man => {
+            Cli::man(&ExitCode::help()).map_err(|error| Error::Bug(error.to_string()))?
+        }
+        Command::Run(_) | Command::Check(_) | Command::Build(_) | Command::Scan(_) => {
+            return stages(cli, environment, &mut process);
+        }
+    };
+    write_out(process.stdout, &text)?;
+    Ok(ExitCode::Success)
+}
+
+/// Help and version go to standard output with code 0, faults to standard error with code 2.
+fn usage(error: &clap::Error, environment: &Environment, process: Process<'_>) -> ExitCode {
+    let plain = error.render().to_string();
+    if error.use_stderr() {
+        say(&process.stderr, plain.trim_end());
+        return ExitCode::Usage;
+    }
+    let text = if process.stdout_is_terminal && !environment.no_color() {
+        error.render().ansi().to_string()
+    } else {
+        plain
+    };
+    match write_out(process.stdout, text.as_bytes()) {
+        Ok(()) => ExitCode::Success,
+        Err(error) => {
+            say(&process.stderr, &error.render(false));
+            error.exit_code()
+        }
+    }
+}
+
+/// A reader that went away (`plimsoll explain | head`) is no error.
+fn write_out(out: &mut dyn Write, text: &[u8]) -> Result<(), Error> {
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Report {
+            what: "to standard output".to_owned(),
+            source: error,
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn say(stderr: &Arc<Mutex<dyn Write + Send>>, text: &str) {
+    let mut stderr = stderr.lock().unwrap_or_else(PoisonError::into_inner);
+    let _ = writeln!(stderr, "{text}");
+}
+
+fn colored(choice: ColorChoice, environment: &Environment, terminal: bool) -> bool {
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => terminal && !environment.no_color(),
+    }
+}
+
+/// `run`, `check`, `build` and `scan`: one pipeline, other stages.
+fn stages(
+    cli: &Cli,
+    environment: &Environment,
+    process: &mut Process<'_>,
+) -> Result<ExitCode, Error> {
+    let now = (process.now)();
+    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let config = config::load(cli, environment, &process.directory, today, &words())?;
+    let plans = plan::plan(&config);
+    let console = console(cli, environment, &config, process);
+    for warning in &config.warnings {
+        console.warn(warning);
+    }
+    if config.dry_run {
+        let text = plan::describe(&plans, &config.reports, cli.global.verbose > 0);
+        write_out(process.stdout, text.as_bytes())?;
+        return Ok(ExitCode::Success);
+    }
+    let signals = signals::Signals::watch()?;
+    let reach = reach(environment)?;
+    let tools = Tools {
+        reach: &reach,
+        console: &console,
+        cancel: signals.cancel(),
+        now,
+    };
+    let color = colored(cli.global.color, environment, process.stdout_is_terminal);
+    let stderr_color = colored(cli.global.color, environment, process.stderr_is_terminal);
+    let mut codes = Vec::new();
+    for plan in &plans {
+        let done = pipeline::run(plan, &tools);
+        reports::write(&done, &config, plans.len() > 1, color, process.stdout)?;
+        if let Some(error) = &done.error {
+            say(&process.stderr, &failure(&console, error, stderr_color));
+        }
+        codes.push(done.code);
+        if let Some(code) = signals.received() {
+            return Ok(code);
+        }
+    }
+    Ok(verdict(&codes, config.exit_zero))
+}
+
+/// The failed step's last words, then the error itself.
+fn failure(console: &Console, error: &Error, color: bool) -> String {
+    let mut text = String::new();
+    if let Error::Build(crate::engine::BuildError::Dockerfile(failure)) = error {
+        for line in &failure.log {
+            text.push_str("  | ");
+            text.push_str(&console.clean(line));
+            text.push('\n');
+        }
+        if let Some(at) = &failure.location {
+            text.push_str(&format!("  at {}:{}\n", at.file, at.line));
+        }
+    }
+    text + &error.render(color)
+}
+
+/// The heaviest code of all images: 1 wins over 4, what kept an image from being made over both.
+fn verdict(codes: &[ExitCode], exit_zero: bool) -> ExitCode {
+    const ORDER: [ExitCode; 6] = [
+        ExitCode::Bug,
+        ExitCode::Interrupted,
+        ExitCode::Usage,
+        ExitCode::BuildFailed,
+        ExitCode::Rejected,
+        ExitCode::NotAssessed,
+    ];
+    let code = ORDER
+        .into_iter()
+        .find(|code| codes.contains(code))
+        .unwrap_or(ExitCode::Success);
+    match code {
+        ExitCode::Rejected | ExitCode::NotAssessed if exit_zero => ExitCode::Success,
+        code => code,
+    }
+}
+
+/// Words of the configuration that other modules define.
+fn words() -> Words {
+    Words {
+        rule: |name| check::find(name).first().map(|rule| rule.id),
+        rules: text::RULE_IDS.as_slice(),
+        formats: text::FORMATS.as_slice(),
+    }
+}
+
+fn console(
+    cli: &Cli,
+    environment: &Environment,
+    config: &Config,
+    process: &Process<'_>,
+) -> Console {
+    let plain = if process.stderr_is_terminal && !environment.is_ci() {
+        Mode::Tty
+    } else {
+        Mode::Plain
+    };
+    let mode = match (cli.global.quiet, cli.global.progress) {
+        (1.., _) | (_, ProgressChoice::None) => Mode::None,
+        (_, ProgressChoice::Tty) => Mode::Tty,
+        (_, ProgressChoice::Plain) => Mode::Plain,
+        (_, ProgressChoice::Auto) => plain,
+    };
+    let ci = if environment.github().is_some() {
+        Ci::GitHub
+    } else if environment.gitlab().is_some() {
+        Ci::GitLab
+    } else {
+        Ci::Plain
+    };
+    let mut secrets = environment.secrets();
+    secrets.extend(
+        config
+            .images
+            .iter()
+            .flat_map(|image| image.secrets.values().cloned()),
+    );
+    let console = Console::new(
+        process.stderr.clone(),
+        mode,
+        ci,
+        Redactor::new(secrets.clone()),
+        || jiff_now().as_second(),
+    );
+    console.mask(&secrets);
+    console
+}
+
+#[expect(clippy::disallowed_methods, reason = "the clock is read at the edge")]
+fn jiff_now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+/// Registries and engines as the environment describes them.
+fn reach(environment: &Environment) -> Result<Reach, Error> {
+    let docker = environment.docker();
+    let auth = auth_store(environment)?;
+    let config = docker
+        .config
+        .clone()
+        .or_else(|| docker.home.as_ref().map(|h| h.join(".docker")));
+    let engine = EngineEnvironment {
+        docker_host: docker.host,
+        docker_context: docker.context,
+        docker_config: config.clone(),
+        docker_cert_path: docker.cert_path,
+        docker_tls_verify: docker.tls_verify,
+        buildkit_host: docker.buildkit_host,
+        buildkit_tls: None,
+        buildx_builder: environment.text("BUILDX_BUILDER").map(str::to_owned),
+        buildx_config: environment.path("BUILDX_CONFIG"),
+        auth: Arc::new(auth.clone()),
+    };
+    Ok(Reach {
+        registry: RegistryOptions {
+            auth,
+            ..RegistryOptions::default()
+        },
+        engine,
+    })
+}
+
+/// Logins from where docker and podman keep them; what the inputs give goes before all files.
+fn auth_store(environment: &Environment) -> Result<AuthStore, Error> {
+    let docker = environment.docker();
+    let path = environment.path("PATH").unwrap_or_default();
+    let mut store = AuthStore::new().with_helper_dirs(std::env::split_paths(&path).collect());
+    let podman = docker
+        .runtime_dir
+        .map(|run| run.join("containers/auth.json"));
+    let home = docker.home.as_ref();
+    let files = [
+        docker.registry_auth_file,
+        docker
+            .config
+            .or_else(|| Some(home?.join(".docker")))
+            .map(|dir| dir.join("config.json")),
+        podman,
+        home.map(|home| home.join(".config/containers/auth.json")),
+    ];
+    for file in files.into_iter().flatten() {
+        store = store
+            .with_file_if_present(file)
+            .map_err(|error| Error::Usage {
+                what: error.to_string(),
+                hint: None,
+            })?;
+    }
+    Ok(store)
+}

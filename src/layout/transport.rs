@@ -195,6 +195,31 @@ impl fmt::Display for Transport {
 }
 
 impl Transport {
+    /// The tag that the place itself names: what `good_tags` judges when nothing else is said.
+    pub fn tag(&self) -> Option<String> {
+        let of = |name: &str| {
+            let last = name.rsplit('/').next().unwrap_or(name);
+            Some(last.split_once(':').map_or(last, |(_, tag)| tag).to_owned())
+                .filter(|tag| !tag.is_empty())
+        };
+        match self {
+            Self::OciLayout {
+                select: Some(Select::Tag(name)),
+                ..
+            }
+            | Self::OciArchive {
+                select: Some(Select::Tag(name)),
+                ..
+            } => of(name),
+            Self::DockerArchive {
+                pick: Pick::Name(name),
+                ..
+            } => of(name),
+            Self::DockerDaemon(DaemonImage::Name(name)) | Self::Registry(name) => name.tag.clone(),
+            _ => None,
+        }
+    }
+
     /// Opens what lies in files; `None` for what a registry or an engine has to be asked for.
     ///
     /// # Errors

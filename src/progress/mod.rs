@@ -16,7 +16,7 @@ use std::{
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
-use crate::ci::Ci;
+use crate::{ci::Ci, secret::Secret};
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +74,18 @@ impl Console {
     /// A line that is always shown.
     pub fn warn(&self, text: &str) {
         self.line(&format!("warning: {text}"));
+    }
+
+    /// Text of others as it may be shown: secrets hidden, nothing that steers a terminal.
+    pub fn clean(&self, text: &str) -> String {
+        clean(&self.redactor.redact(text))
+    }
+
+    /// Asks the CI to hide these values, before anything else is printed.
+    pub fn mask(&self, secrets: &[Secret]) {
+        for line in secrets.iter().filter_map(|secret| self.ci.mask(secret)) {
+            self.raw(&line);
+        }
     }
 
     /// Runs one stage inside a group of its own.

@@ -7,8 +7,10 @@ use tempfile::TempDir;
 
 use crate::support::{Ran, docker_is_there, example_base, plimsoll};
 
-const DOCKERFILE: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/examples/cinder-plugin/Dockerfile");
+const DOCKERFILE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/examples/cinder-plugin/Dockerfile"
+);
 
 /// A copy of the example with another Dockerfile, away from any git checkout.
 fn project(dockerfile: &str) -> TempDir {
@@ -41,7 +43,8 @@ fn run(folder: &Path) -> Ran {
 }
 
 fn json(folder: &Path) -> serde_json::Value {
-    serde_json::from_str(&fs::read_to_string(folder.join("reports/plimsoll.json")).unwrap()).unwrap()
+    serde_json::from_str(&fs::read_to_string(folder.join("reports/plimsoll.json")).unwrap())
+        .unwrap()
 }
 
 /// `(rule, line)` of every finding of a failed assessment.
@@ -51,9 +54,16 @@ fn failures(report: &serde_json::Value) -> Vec<(String, u64)> {
         .iter()
         .filter(|a| a["outcome"] == "failed")
         .flat_map(|a| {
-            a["findings"].as_array().unwrap().iter().map(move |finding| {
-                (a["name"].as_str().unwrap().to_owned(), finding["location"]["line"].as_u64().unwrap())
-            })
+            a["findings"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(move |finding| {
+                    (
+                        a["name"].as_str().unwrap().to_owned(),
+                        finding["location"]["line"].as_u64().unwrap(),
+                    )
+                })
         })
         .collect()
 }
@@ -113,17 +123,32 @@ fn the_example_broken_is_rejected_on_the_line_that_broke_it() {
         "RUN echo '# patched' >> /usr/bin/cinder-volume\nUSER cinder",
     );
     let cases = [
-        ("has_licenses", good.replace("COPY licenses /licenses\n", ""), from),
+        (
+            "has_licenses",
+            good.replace("COPY licenses /licenses\n", ""),
+            from,
+        ),
         (
             "not_running_as_root",
             good.replace("USER cinder", "USER 0"),
             line_of(&good, "USER cinder"),
         ),
-        ("vendor_label_exists", good.replace("      vendor=\"VendorX\" \\\n", ""), from),
-        ("rpm_verify_successful", modified.clone(), line_of(&modified, "# patched")),
+        (
+            "vendor_label_exists",
+            good.replace("      vendor=\"VendorX\" \\\n", ""),
+            from,
+        ),
+        (
+            "rpm_verify_successful",
+            modified.clone(),
+            line_of(&modified, "# patched"),
+        ),
     ];
     for (rule, dockerfile, line) in cases {
-        assert_ne!(dockerfile, good, "{rule}: the example no longer has what is broken here");
+        assert_ne!(
+            dockerfile, good,
+            "{rule}: the example no longer has what is broken here"
+        );
         let folder = project(&dockerfile);
         let ran = run(folder.path());
         assert_eq!(ran.code, 1, "{rule}: {ran}");
@@ -143,8 +168,17 @@ fn a_failing_step_is_a_finding_on_its_line_and_exit_code_3() {
     let ran = run(folder.path());
     assert_eq!(ran.code, 3, "{ran}");
     let report = json(folder.path());
-    let lint = &report["lints"].as_array().unwrap().iter().find(|l| l["level"] == "error").unwrap();
-    let line = broken.lines().position(|l| l.starts_with("RUN exit 7")).unwrap() as u64 + 1;
+    let lint = &report["lints"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|l| l["level"] == "error")
+        .unwrap();
+    let line = broken
+        .lines()
+        .position(|l| l.starts_with("RUN exit 7"))
+        .unwrap() as u64
+        + 1;
     assert_eq!(lint["location"]["line"], line, "{report:#}");
     assert_eq!(report["image"], serde_json::Value::Null);
 }

@@ -3,17 +3,11 @@
 
 use std::{collections::BTreeSet, env, fs, path::PathBuf};
 
-use crate::support::{plimsoll, skipped};
+use crate::support::{plimsoll, shared, skipped};
 
 fn images() -> Option<PathBuf> {
     let folder = env::var_os("FIXTURE_IMAGES").map(PathBuf::from)?;
     folder.join("oci").is_dir().then_some(folder)
-}
-
-fn shared() -> Option<PathBuf> {
-    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let folder = env::var_os("PLIMSOLL_SHARED").map_or(beside, PathBuf::from);
-    folder.join("fixtures").is_dir().then_some(folder)
 }
 
 /// What other work judges, or this version does not judge yet.
@@ -22,7 +16,10 @@ const ELSEWHERE: &str = "free_of_critical_vulnerabilities";
 #[test]
 fn every_variant_fails_exactly_what_it_was_made_to_fail() {
     let (Some(images), Some(shared)) = (images(), shared()) else {
-        skipped("the fixture images (FIXTURE_IMAGES, PLIMSOLL_SHARED) are not there");
+        skipped(
+            "fixtures",
+            "the fixture images (FIXTURE_IMAGES, PLIMSOLL_SHARED) are not there",
+        );
         return;
     };
     let expected: serde_json::Value = serde_json::from_str(
@@ -31,7 +28,9 @@ fn every_variant_fails_exactly_what_it_was_made_to_fail() {
     .unwrap();
     let mut wrong = Vec::new();
     for (name, row) in expected.as_object().unwrap() {
-        let Some(tag) = row["tag"].as_str() else { continue };
+        let Some(tag) = row["tag"].as_str() else {
+            continue;
+        };
         let folder = tempfile::tempdir().unwrap();
         let layout = format!("oci:{}:{tag}", images.join("oci").join(name).display());
         let ran = plimsoll(folder.path(), &["scan", &layout, "--format", "json"]);
@@ -45,7 +44,10 @@ fn every_variant_fails_exactly_what_it_was_made_to_fail() {
             .map(|a| fails(&a["name"]))
             .collect();
         let without = |set: &BTreeSet<String>| -> BTreeSet<String> {
-            set.iter().filter(|name| *name != ELSEWHERE).cloned().collect()
+            set.iter()
+                .filter(|name| *name != ELSEWHERE)
+                .cloned()
+                .collect()
         };
         let code = if without(&want).is_empty() { 0 } else { 1 };
         if without(&got) != without(&want) || ran.code != code {

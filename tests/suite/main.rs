@@ -7,10 +7,10 @@
     reason = "tests may panic, read files and say what they skip"
 )]
 
-#[path = "../support/mod.rs"]
-mod support;
 mod architecture;
 mod docs;
+mod example;
+mod fixtures;
 mod hostile;
 mod inventory;
 mod layers;
@@ -19,3 +19,5 @@ mod reports;
 mod rpmdb;
 mod sources;
 mod sources_oracle;
+#[path = "../support/mod.rs"]
+mod support;

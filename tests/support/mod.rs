@@ -3,6 +3,9 @@
 
 pub(crate) mod image;
 pub(crate) mod registry;
+mod run;
+
+pub(crate) use run::{Ran, docker_is_there, example_base, plimsoll, plimsoll_with};
 
 use std::path::PathBuf;
 
@@ -13,8 +16,13 @@ pub(crate) fn shared() -> Option<PathBuf> {
     path.is_dir().then_some(path)
 }
 
-/// Says on standard error that a test did not run, and why.
+/// Says on standard error that a test did not run, and why; where everything must be there
+/// (`PLIMSOLL_TEST_STRICT`) that is a failure.
 pub(crate) fn skipped(test: &str, reason: &str) {
+    assert!(
+        std::env::var_os("PLIMSOLL_TEST_STRICT").is_none(),
+        "{test}: {reason}"
+    );
     eprintln!("SKIPPED {test}: {reason}");
 }
 

@@ -15,7 +15,11 @@ pub(crate) struct Ran {
 
 impl fmt::Display for Ran {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "exit {}\n--- stdout\n{}\n--- stderr\n{}", self.code, self.stdout, self.stderr)
+        write!(
+            f,
+            "exit {}\n--- stdout\n{}\n--- stderr\n{}",
+            self.code, self.stdout, self.stderr
+        )
     }
 }
 
@@ -28,7 +32,11 @@ pub(crate) fn plimsoll(folder: &Path, args: &[&str]) -> Ran {
 /// [`plimsoll`] with variables of the environment on top.
 pub(crate) fn plimsoll_with(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
-    command.current_dir(folder).args(args).env_clear().env("NO_COLOR", "1");
+    command
+        .current_dir(folder)
+        .args(args)
+        .env_clear()
+        .env("NO_COLOR", "1");
     for name in ["PATH", "DOCKER_HOST", "TMPDIR"] {
         if let Some(value) = env::var_os(name) {
             command.env(name, value);
@@ -43,17 +51,14 @@ pub(crate) fn plimsoll_with(folder: &Path, args: &[&str], variables: &[(&str, &s
     }
 }
 
-/// Says that a part is missing; where everything must be there (`PLIMSOLL_TEST_STRICT`) that fails.
-pub(crate) fn skipped(why: &str) {
-    assert!(env::var_os("PLIMSOLL_TEST_STRICT").is_none(), "{why}");
-    eprintln!("SKIPPED: {why}");
-}
-
 /// Whether a Docker Engine answers.
 pub(crate) fn docker_is_there() -> bool {
-    let there = Command::new("docker").arg("version").output().is_ok_and(|o| o.status.success());
+    let there = Command::new("docker")
+        .arg("version")
+        .output()
+        .is_ok_and(|o| o.status.success());
     if !there {
-        skipped("no Docker Engine answers");
+        super::skipped("engine", "no Docker Engine answers");
     }
     there
 }
@@ -64,8 +69,15 @@ pub(crate) fn example_base() -> PathBuf {
     MADE.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let base = root.join("target/example-base");
-        let made = Command::new(root.join("examples/base/make-base.sh")).arg(&base).output().unwrap();
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let made = Command::new(root.join("examples/base/make-base.sh"))
+            .arg(&base)
+            .output()
+            .unwrap();
+        assert!(
+            made.status.success(),
+            "{}",
+            String::from_utf8_lossy(&made.stderr)
+        );
         base
     })
     .clone()

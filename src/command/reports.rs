@@ -1,0 +1,151 @@
+//! Writes the reports that were asked for. Always before an exit code is decided, and whatever the
+//! verdict.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "reports are written to files here"
+)]
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+use tempfile::NamedTempFile;
+
+use crate::{
+    config::{Config, ReportTo},
+    error::Error,
+    pipeline::Done,
+    report::{REPORTERS, Report, Reporter, Table},
+};
+
+/// Writes each report to its place. With several images, each gets a file of its own: `{name}` in
+/// the path stands for the image, else its name is put before the extension.
+pub(super) fn write(
+    done: &Done,
+    config: &Config,
+    several: bool,
+    color: bool,
+    stdout: &mut dyn Write,
+) -> Result<(), Error> {
+    let Some(report) = &done.report else {
+        return Ok(());
+    };
+    for to in &config.reports {
+        let to = &to.value;
+        let result = match &to.path {
+            None => to_stdout(to, report, color, stdout),
+            Some(path) => {
+                let name = done.name.as_deref().filter(|_| several);
+                to_file(to, report, &path_for(path, name))
+            }
+        };
+        result.map_err(|source| Error::Report {
+            what: describe(to),
+            source,
+        })?;
+    }
+    Ok(())
+}
+
+fn describe(to: &ReportTo) -> String {
+    match &to.path {
+        Some(path) => format!("{} to {}", to.format, path.display()),
+        None => format!("{} to standard output", to.format),
+    }
+}
+
+fn reporter(name: &str) -> io::Result<&'static dyn Reporter> {
+    let found = REPORTERS.iter().find(|reporter| reporter.name() == name);
+    found
+        .copied()
+        .ok_or_else(|| io::Error::other(format!("there is no format `{name}`")))
+}
+
+fn to_stdout(
+    to: &ReportTo,
+    report: &Report,
+    color: bool,
+    stdout: &mut dyn Write,
+) -> io::Result<()> {
+    let written = if to.format == "table" {
+        Table { color }.write(report, stdout)
+    } else {
+        reporter(&to.format)?.write(report, stdout)
+    };
+    match written.and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Written beside its place and renamed, so that nobody reads half a report.
+fn to_file(to: &ReportTo, report: &Report, path: &Path) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut file = io::BufWriter::new(NamedTempFile::new_in(folder)?);
+    reporter(&to.format)?.write(report, &mut file)?;
+    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
+    readable(file.as_file())?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Temporary files are private; a report is read by later steps, often of another user.
+fn readable(file: &fs::File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+fn path_for(path: &Path, name: Option<&str>) -> PathBuf {
+    let Some(name) = name else {
+        return path.to_owned();
+    };
+    let safe: String = name
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() || "._-".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let text = path.to_string_lossy();
+    if text.contains("{name}") {
+        return PathBuf::from(text.replace("{name}", &safe));
+    }
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let extension = path
+        .extension()
+        .map(|e| format!(".{}", e.to_string_lossy()));
+    path.with_file_name(format!("{stem}-{safe}{}", extension.unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::path_for;
+
+    #[test]
+    fn each_of_several_images_has_a_file_of_its_own() {
+        for (path, name, want) in [
+            ("r/plimsoll.sarif", None, "r/plimsoll.sarif"),
+            ("r/plimsoll.sarif", Some("a"), "r/plimsoll-a.sarif"),
+            ("r/{name}/x.json", Some("a/../b"), "r/a-..-b/x.json"),
+            ("report", Some("a"), "report-a"),
+        ] {
+            assert_eq!(
+                path_for(Path::new(path), name),
+                Path::new(want),
+                "{path} {name:?}"
+            );
+        }
+    }
+}
