@@ -55,10 +55,11 @@ impl Client {
                 what: reference.to_string(),
                 reason: error.to_string(),
             })?;
-        let http = http_client(options, plain_allowed).map_err(|error| SourceError::Io {
-            what: format!("TLS for {registry}"),
-            source: std::io::Error::other(error),
-        })?;
+        let http =
+            http_client(registry, options, plain_allowed).map_err(|error| SourceError::Io {
+                what: format!("TLS for {registry}"),
+                source: std::io::Error::other(error),
+            })?;
         Ok(Self {
             http,
             login,
@@ -193,6 +194,9 @@ impl Client {
             }
             let response = match self.authorized(request).send().await {
                 Ok(response) => response,
+                Err(error) if is_untrusted(&error) => {
+                    return Err(self.unavailable(describe(&error)));
+                }
                 Err(error) => {
                     self.pause(tries, None, describe(&error)).await?;
                     continue;
@@ -257,14 +261,14 @@ impl Client {
         }
         let found = self.scheme.get_or_try_init(|| async {
             loop {
-                let Err(tls) = self
-                    .http
-                    .get(format!("{}/", self.base("https")))
-                    .send()
-                    .await
-                else {
-                    return Ok("https");
+                let secure = self.http.get(format!("{}/", self.base("https")));
+                let tls = match secure.send().await {
+                    Ok(_) => return Ok("https"),
+                    Err(error) => error,
                 };
+                if is_untrusted(&tls) {
+                    return Err(self.unavailable(describe(&tls)));
+                }
                 let Err(plain) = self
                     .http
                     .get(format!("{}/", self.base("http")))
@@ -379,6 +383,7 @@ enum Body {
 }
 
 fn http_client(
+    registry: &str,
     options: &RegistryOptions,
     plain_allowed: bool,
 ) -> Result<reqwest::Client, reqwest::Error> {
@@ -388,7 +393,11 @@ fn http_client(
     for pem in &options.extra_roots {
         roots.extend(reqwest::Certificate::from_pem_bundle(pem)?);
     }
-    reqwest::Client::builder()
+    let mut builder = reqwest::Client::builder();
+    if is_loopback(registry) {
+        builder = builder.no_proxy(); // a proxy would look for the registry on its own machine
+    }
+    builder
         .user_agent(concat!("plimsoll/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(options.connect_timeout)
         .read_timeout(options.read_timeout)
@@ -450,6 +459,20 @@ fn is_loopback(registry: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
+/// The registry speaks TLS, but its certificate is not trusted: trying again cannot help.
+fn is_untrusted(error: &reqwest::Error) -> bool {
+    let mut cause: &dyn std::error::Error = error;
+    loop {
+        if cause.to_string().contains("invalid peer certificate") {
+            return true;
+        }
+        match cause.source() {
+            Some(next) => cause = next,
+            None => return false,
+        }
+    }
+}
+
 /// The innermost cause says most; the outer ones repeat the address.
 pub(super) fn describe(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
@@ -458,6 +481,12 @@ pub(super) fn describe(error: &reqwest::Error) -> String {
     }
     if error.is_timeout() {
         return "timed out".to_owned();
+    }
+    if is_untrusted(error) {
+        return format!(
+            "its certificate is not trusted ({cause}); add the authority that signed it to the \
+             certificates of the system, or name their file in SSL_CERT_FILE"
+        );
     }
     let kind = if error.is_connect() {
         "cannot connect"
