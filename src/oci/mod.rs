@@ -5,6 +5,7 @@
 //! the image, label order) is typed here. No I/O except through [`ImageSource`].
 
 mod config;
+mod document;
 mod image_path;
 mod media;
 mod reference;

@@ -16,10 +16,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{
-    client::{Client, describe},
-    retry::Tries,
-};
+use super::{client::Client, http::describe, retry::Tries};
 use crate::oci::{Descriptor, SourceError};
 
 /// Pieces that may wait for their reader; one is some 16 KiB to 64 KiB.
