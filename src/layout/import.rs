@@ -25,8 +25,8 @@ use crate::oci::{
     MediaType, SourceError,
 };
 
-/// Docker's own choice for layers: nearly as small as the best, in half the time.
-const LEVEL: u32 = 6;
+/// Within 3 % of the size that level 6 (Docker's) gives on layers, in well under half the time.
+const LEVEL: u32 = 3;
 const COPY_BUFFER: usize = 128 << 10;
 
 /// Turns the output of `docker save` into an OCI layout.
@@ -229,20 +229,19 @@ pub(super) fn decompress<'a>(
     })
 }
 
-/// Copies and gives the digest of what went by.
+/// Copies and gives the digest of what went by. Always hands on full buffers, because what a
+/// compressor makes may depend on how its input is cut.
 pub(super) fn copy_hashing(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<Digest> {
     let mut hasher = BlobHasher::default();
-    let mut buffer = vec![0; COPY_BUFFER];
+    let mut buffer = Vec::with_capacity(COPY_BUFFER);
     loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(n) => {
-                hasher.update(&buffer[..n]);
-                to.write_all(&buffer[..n])?;
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
+        buffer.clear();
+        from.take(COPY_BUFFER as u64).read_to_end(&mut buffer)?;
+        if buffer.is_empty() {
+            return Ok(hasher.finish());
         }
+        hasher.update(&buffer);
+        to.write_all(&buffer)?;
     }
 }
 

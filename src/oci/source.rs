@@ -135,8 +135,8 @@ impl SourceError {
             Self::Denied { what, .. } => {
                 let registry = what.split('/').next().unwrap_or(what);
                 Some(format!(
-                    "log in with `plimsoll login {registry}`, or check that the account may pull \
-                     this repository"
+                    "log in with `docker login {registry}` or `podman login {registry}`, or check \
+                     that the account may pull this repository"
                 ))
             }
             Self::Unavailable { .. } => Some(

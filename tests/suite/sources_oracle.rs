@@ -409,7 +409,7 @@ fn a_real_registry_with_tls_and_passwords_is_pulled_from() {
         assert!(matches!(error, SourceError::Denied { .. }), "{error}");
         let hint = error.hint().unwrap();
         assert!(
-            hint.contains(&format!("plimsoll login {}", registry.address)),
+            hint.contains(&format!("docker login {}", registry.address)),
             "{hint}"
         );
     }
