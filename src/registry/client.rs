@@ -1,43 +1,39 @@
 //! Requests to one registry: TLS or not, logins, tries.
 
-use std::{net::IpAddr, sync::RwLock, time::Duration};
+use std::{sync::RwLock, time::Duration};
 
 use reqwest::{
     Response, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RANGE},
-    redirect,
+    header::{ACCEPT, RANGE},
 };
 use tokio::sync::OnceCell;
 
 use super::{
     RegistryOptions, Retry, answer,
     auth::Login,
+    http::{
+        accept, describe, http_client, is_loopback, is_untrusted, media_type, stated_digest,
+        with_basic, with_bearer,
+    },
     retry::{Tries, retry_after, worth_retrying},
-    token::{
-        Authorization, Challenge, MAX_TOKEN, TokenRequest, challenge, parse_token, token_request,
-    },
+    token::Authorization,
 };
-use crate::{
-    oci::{
-        DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Digest, MAX_MANIFEST, MediaType, RawManifest,
-        Reference, SourceError,
-    },
-    secret::Secret,
+use crate::oci::{
+    Descriptor, Digest, MAX_MANIFEST, MediaType, RawManifest, Reference, SourceError,
 };
 
 /// The registry that `docker.io` stands for.
 const DOCKER_HUB: &str = "registry-1.docker.io";
-const MAX_REDIRECTS: usize = 5;
 /// For one manifest or token to arrive, once its answer began.
 const DOCUMENT_TIME: Duration = Duration::from_mins(1);
 
 pub(super) struct Client {
-    http: reqwest::Client,
-    reference: Reference,
-    login: Option<Login>,
+    pub(super) http: reqwest::Client,
+    pub(super) reference: Reference,
+    pub(super) login: Option<Login>,
     plain_allowed: bool,
     scheme: OnceCell<&'static str>,
-    authorization: RwLock<Option<Authorization>>,
+    pub(super) authorization: RwLock<Option<Authorization>>,
     pub(super) retry: Retry,
 }
 
@@ -55,10 +51,11 @@ impl Client {
                 what: reference.to_string(),
                 reason: error.to_string(),
             })?;
-        let http = http_client(options, plain_allowed).map_err(|error| SourceError::Io {
-            what: format!("TLS for {registry}"),
-            source: std::io::Error::other(error),
-        })?;
+        let http =
+            http_client(registry, options, plain_allowed).map_err(|error| SourceError::Io {
+                what: format!("TLS for {registry}"),
+                source: std::io::Error::other(error),
+            })?;
         Ok(Self {
             http,
             login,
@@ -139,7 +136,7 @@ impl Client {
         }
     }
 
-    async fn small_body(&self, response: Response, limit: u64) -> Result<Vec<u8>, Body> {
+    pub(super) async fn small_body(&self, response: Response, limit: u64) -> Result<Vec<u8>, Body> {
         let body = self.bounded_body(response, limit);
         match tokio::time::timeout(DOCUMENT_TIME, body).await {
             Ok(body) => body,
@@ -193,6 +190,9 @@ impl Client {
             }
             let response = match self.authorized(request).send().await {
                 Ok(response) => response,
+                Err(error) if is_untrusted(&error) => {
+                    return Err(self.unavailable(describe(&error)));
+                }
                 Err(error) => {
                     self.pause(tries, None, describe(&error)).await?;
                     continue;
@@ -212,7 +212,11 @@ impl Client {
     }
 
     /// Waits when trying again makes sense; else gives the error.
-    async fn failed(&self, response: Response, tries: &mut Tries) -> Result<(), SourceError> {
+    pub(super) async fn failed(
+        &self,
+        response: Response,
+        tries: &mut Tries,
+    ) -> Result<(), SourceError> {
         let again = worth_retrying(response.status());
         let asked = retry_after(response.headers());
         let wait = if again { tries.next_wait(asked) } else { None };
@@ -257,14 +261,13 @@ impl Client {
         }
         let found = self.scheme.get_or_try_init(|| async {
             loop {
-                let Err(tls) = self
-                    .http
-                    .get(format!("{}/", self.base("https")))
-                    .send()
-                    .await
-                else {
+                let secure = self.http.get(format!("{}/", self.base("https")));
+                let Err(tls) = secure.send().await else {
                     return Ok("https");
                 };
+                if is_untrusted(&tls) {
+                    return Err(self.unavailable(describe(&tls)));
+                }
                 let Err(plain) = self
                     .http
                     .get(format!("{}/", self.base("http")))
@@ -289,208 +292,10 @@ impl Client {
             _ => request,
         }
     }
-
-    /// Answers the challenge of a `401`.
-    async fn log_in(
-        &self,
-        response: &Response,
-        scheme: &str,
-        tries: &mut Tries,
-    ) -> Result<(), SourceError> {
-        let denied = |reason: String| SourceError::Denied {
-            what: self.what(),
-            reason,
-        };
-        let found = challenge(response.headers())
-            .map_err(|reason| denied(format!("the registry wants a login, but {reason}")))?;
-        let authorization = match found {
-            Challenge::Basic if matches!(self.login, Some(Login::Basic { .. })) => {
-                Authorization::Basic
-            }
-            Challenge::Basic => {
-                let why = "the registry wants a user name and password, and none is stored";
-                return Err(denied(why.to_owned()));
-            }
-            Challenge::Bearer {
-                realm,
-                service,
-                scope,
-            } => {
-                if scheme == "https" && realm.scheme() != "https" {
-                    return Err(denied(format!(
-                        "the registry sends logins to `{realm}`, which is not encrypted"
-                    )));
-                }
-                let pull = || format!("repository:{}:pull", self.reference.repository);
-                let scope = scope.unwrap_or_else(pull);
-                let login = self.login.as_ref();
-                let request = token_request(&realm, service.as_deref(), &scope, login);
-                Authorization::Bearer(self.token(&request, tries).await?)
-            }
-        };
-        let mut current = self
-            .authorization
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        *current = Some(authorization);
-        Ok(())
-    }
-
-    async fn token(
-        &self,
-        request: &TokenRequest,
-        tries: &mut Tries,
-    ) -> Result<Secret, SourceError> {
-        let what = self.what();
-        loop {
-            let builder = match (request, &self.login) {
-                (TokenRequest::Get(url), Some(login)) => {
-                    with_basic(self.http.get(url.clone()), login)
-                }
-                (TokenRequest::Get(url), None) => self.http.get(url.clone()),
-                (TokenRequest::Post(url, body), _) => self
-                    .http
-                    .post(url.clone())
-                    .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-                    .body(body.expose().to_vec()),
-            };
-            match builder.send().await {
-                Ok(response) if response.status() == StatusCode::OK => {
-                    match self.small_body(response, MAX_TOKEN as u64).await {
-                        Ok(body) => return parse_token(&what, &body),
-                        Err(Body::Fatal(error)) => return Err(error),
-                        Err(Body::Broken(reason)) => self.pause(tries, None, reason).await?,
-                    }
-                }
-                Ok(response) => self.failed(response, tries).await?,
-                Err(error) => {
-                    let reason = format!("token service: {}", describe(&error));
-                    self.pause(tries, None, reason).await?;
-                }
-            }
-        }
-    }
 }
 
 /// Why a small document could not be read.
-enum Body {
+pub(super) enum Body {
     Fatal(SourceError),
     Broken(String),
-}
-
-fn http_client(
-    options: &RegistryOptions,
-    plain_allowed: bool,
-) -> Result<reqwest::Client, reqwest::Error> {
-    // Another part of the program may have set it before; it is the same one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut roots = Vec::new();
-    for pem in &options.extra_roots {
-        roots.extend(reqwest::Certificate::from_pem_bundle(pem)?);
-    }
-    reqwest::Client::builder()
-        .user_agent(concat!("plimsoll/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(options.connect_timeout)
-        .read_timeout(options.read_timeout)
-        .redirect(redirect::Policy::limited(MAX_REDIRECTS))
-        .https_only(!plain_allowed)
-        .tls_certs_merge(roots)
-        .build()
-}
-
-fn with_bearer(request: reqwest::RequestBuilder, token: &Secret) -> reqwest::RequestBuilder {
-    let mut bytes = b"Bearer ".to_vec();
-    bytes.extend_from_slice(token.expose());
-    match HeaderValue::from_bytes(&bytes) {
-        Ok(mut value) => {
-            value.set_sensitive(true);
-            request.header(AUTHORIZATION, value)
-        }
-        // Not sendable; the registry will say that it wants a login.
-        Err(_) => request,
-    }
-}
-
-fn with_basic(request: reqwest::RequestBuilder, login: &Login) -> reqwest::RequestBuilder {
-    match login {
-        Login::Basic { username, password } => request.basic_auth(username, password.expose_str()),
-        Login::IdentityToken(_) => request,
-    }
-}
-
-fn accept() -> String {
-    [
-        MediaType::ImageManifest.to_string().as_str(),
-        MediaType::ImageIndex.to_string().as_str(),
-        DOCKER_MANIFEST,
-        DOCKER_INDEX,
-    ]
-    .join(", ")
-}
-
-fn media_type(response: &Response) -> Option<MediaType> {
-    let value = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
-    let value = value.split(';').next().unwrap_or(value).trim();
-    Some(MediaType::from(value))
-}
-
-/// `Docker-Content-Digest`, when it can be checked.
-fn stated_digest(response: &Response) -> Option<Digest> {
-    let value = response.headers().get("docker-content-digest")?;
-    let digest: Digest = value.to_str().ok()?.parse().ok()?;
-    (digest.algorithm().as_ref() == "sha256").then_some(digest)
-}
-
-/// `localhost`, 127.0.0.0/8 and `::1`, with any port.
-fn is_loopback(registry: &str) -> bool {
-    let host = match registry.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => registry.split(':').next().unwrap_or(registry),
-    };
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// The innermost cause says most; the outer ones repeat the address.
-pub(super) fn describe(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    if error.is_timeout() {
-        return "timed out".to_owned();
-    }
-    let kind = if error.is_connect() {
-        "cannot connect"
-    } else if error.is_redirect() {
-        "too many redirects"
-    } else {
-        "connection broken"
-    };
-    format!("{kind}: {cause}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_loopback;
-
-    #[test]
-    fn only_loopback_is_loopback() {
-        for host in [
-            "localhost",
-            "localhost:5000",
-            "127.0.0.1:5000",
-            "127.9.9.9",
-            "[::1]:5000",
-        ] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in [
-            "localhost.example.com",
-            "10.0.0.1:5000",
-            "127.example.com",
-            "[::2]",
-        ] {
-            assert!(!is_loopback(host), "{host}");
-        }
-    }
 }

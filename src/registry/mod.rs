@@ -8,6 +8,8 @@ mod answer;
 pub mod auth;
 mod client;
 mod download;
+mod http;
+mod login;
 mod retry;
 mod token;
 

@@ -13,7 +13,11 @@ use plimsoll::{
         unpack_oci_archive,
     },
     oci::{ImageSource, LayerFormat, Reference, SourceError, resolve, sha256},
-    registry::{RegistryOptions, RegistrySource},
+    registry::{
+        RegistryOptions, RegistrySource,
+        auth::{AuthStore, Login},
+    },
+    secret::Secret,
 };
 use serde_json::Value;
 
@@ -234,24 +238,24 @@ fn fixture_images_are_read_alike_from_layout_and_archives() {
     }
 }
 
-/// Debian's `docker-registry` without TLS on loopback.
+/// Debian's `docker-registry` on loopback.
 struct Registry {
     process: Child,
     address: String,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Registry {
-    fn start() -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
+    /// `more` goes into the configuration's `http:` and after it.
+    fn start(dir: tempfile::TempDir, tls: &str, more: &str) -> Option<Self> {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = free.local_addr().unwrap().to_string();
+        let address = format!("localhost:{}", free.local_addr().unwrap().port());
         drop(free);
         let data = dir.path().join("data");
         let config = format!(
             "version: 0.1\nlog: {{level: warn, accesslog: {{disabled: true}}}}\n\
              storage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: \"{address}\", secret: x}}\n",
+             http: {{addr: \"{address}\", secret: x{tls}}}\n{more}\n",
             data.display()
         );
         let path = dir.path().join("config.yml");
@@ -266,7 +270,7 @@ impl Registry {
         let registry = Self {
             process,
             address,
-            _dir: dir,
+            dir,
         };
         for _ in 0..100 {
             if std::net::TcpStream::connect(&registry.address).is_ok() {
@@ -274,7 +278,7 @@ impl Registry {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        None
+        panic!("docker-registry does not listen");
     }
 }
 
@@ -291,7 +295,7 @@ fn a_real_registry_is_pulled_from() {
     if !has_program("skopeo") {
         return skipped(test, "no skopeo");
     }
-    let Some(registry) = Registry::start() else {
+    let Some(registry) = Registry::start(tempfile::tempdir().unwrap(), "", "") else {
         return skipped(test, "no docker-registry");
     };
     let dir = tempfile::tempdir().unwrap();
@@ -333,4 +337,83 @@ fn a_real_registry_is_pulled_from() {
         assert!(matches!(error, SourceError::NotFound { .. }), "{error}");
         assert!(error.to_string().contains("manifest unknown"), "{error}");
     }
+}
+
+/// An authority, and a certificate of it for localhost.
+fn certificates(dir: &Path) -> Result<(), String> {
+    let openssl = |args: &str| run(command("openssl").current_dir(dir).args(args.split(' ')));
+    std::fs::write(
+        dir.join("ext"),
+        "subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth\n",
+    )
+    .unwrap();
+    openssl(
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout ca.key -out ca.crt -subj /CN=test -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign",
+    )?;
+    openssl("req -newkey rsa:2048 -nodes -keyout srv.key -out srv.csr -subj /CN=localhost")?;
+    openssl(
+        "x509 -req -in srv.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out srv.crt",
+    )?;
+    Ok(())
+}
+
+#[test]
+fn a_real_registry_with_tls_and_passwords_is_pulled_from() {
+    let test = "a_real_registry_with_tls_and_passwords_is_pulled_from";
+    let dir = tempfile::tempdir().unwrap();
+    if !has_program("skopeo") || certificates(dir.path()).is_err() {
+        return skipped(test, "no skopeo or openssl");
+    }
+    // `user:s3cret`
+    let password = run(command("htpasswd").args(["-Bbn", "user", "s3cret"]));
+    let Ok(password) = password else {
+        return skipped(test, "no htpasswd");
+    };
+    std::fs::write(dir.path().join("htpasswd"), password).unwrap();
+    let at = dir.path().display().to_string();
+    let tls = format!(", tls: {{certificate: {at}/srv.crt, key: {at}/srv.key}}");
+    let more = format!("auth: {{htpasswd: {{realm: test, path: {at}/htpasswd}}}}");
+    let Some(registry) = Registry::start(dir, &tls, &more) else {
+        return skipped(test, "no docker-registry");
+    };
+    let layout = small().write(&registry.dir.path().join("l"), "t");
+    let from = format!("oci:{}:t", layout.display());
+    let name = format!("{}/p/x:1.0-1", registry.address);
+    let to = format!("docker://{name}");
+    let flags = ["--dest-tls-verify=false", "--dest-creds", "user:s3cret"];
+    skopeo(&[&["copy", "-q"], &flags[..], &[&from, &to]].concat());
+
+    let reference: Reference = name.parse().unwrap();
+    let pull = |auth: AuthStore, roots: Vec<Vec<u8>>| {
+        let options = RegistryOptions {
+            auth,
+            extra_roots: roots,
+            ..RegistryOptions::default()
+        };
+        let source = RegistrySource::open(reference.clone(), &options)?;
+        read_layers(&source)
+    };
+    let ca = std::fs::read(registry.dir.path().join("ca.crt")).unwrap();
+    let login = |password: &str| {
+        let password = Secret::new(password);
+        let login = Login::Basic {
+            username: "user".to_owned(),
+            password,
+        };
+        AuthStore::new().with_login(&registry.address, login)
+    };
+    let expected = read_layers(&LayoutSource::open(&layout, None).unwrap()).unwrap();
+    assert_eq!(pull(login("s3cret"), vec![ca.clone()]).unwrap(), expected);
+    for auth in [login("wrong"), AuthStore::new()] {
+        let error = pull(auth, vec![ca.clone()]).unwrap_err();
+        assert!(matches!(error, SourceError::Denied { .. }), "{error}");
+        let hint = error.hint().unwrap();
+        assert!(
+            hint.contains(&format!("docker login {}", registry.address)),
+            "{hint}"
+        );
+    }
+    let error = pull(login("s3cret"), Vec::new()).unwrap_err().to_string();
+    assert!(error.contains("certificate is not trusted"), "{error}");
+    assert!(error.contains("SSL_CERT_FILE"), "{error}");
 }
