@@ -236,6 +236,3 @@ fn fin_packet() -> Packet {
         ..Packet::default()
     }
 }
-
-#[cfg(test)]
-mod tests;
