@@ -71,7 +71,7 @@ impl Filter {
         let mut inherited = Inherited::default();
         let mut wanted = true;
         if let Some(side) = &self.include {
-            let (matched, matches) =
+            let (hit, matches) =
                 side.matcher
                     .step(path, parent.include.as_ref())
                     .map_err(|source| ContextError::Pattern {
@@ -79,7 +79,7 @@ impl Filter {
                         source,
                     })?;
             inherited.include = Some(matches);
-            if !matched {
+            if !hit {
                 if is_dir && side.literal && !side.leads_below(path, false) {
                     return Ok(Judgement::Skip);
                 }
@@ -87,12 +87,12 @@ impl Filter {
             }
         }
         if let Some(side) = &self.exclude {
-            let (matched, matches) = side
+            let (hit, matches) = side
                 .matcher
                 .step(path, parent.exclude.as_ref())
                 .map_err(excluded)?;
             inherited.exclude = Some(matches);
-            if matched {
+            if hit {
                 if is_dir && side.literal && !side.leads_below(path, true) {
                     return Ok(Judgement::Skip);
                 }

@@ -141,7 +141,7 @@ async fn the_session_is_alive() {
 
 /// An agent that answers each message with its kind, and tells all it was asked.
 fn fake_agent(listener: UnixListener) -> std::sync::mpsc::Receiver<Vec<u8>> {
-    let (heard, hears) = std::sync::mpsc::channel();
+    let (tell, hears) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut length = [0; 4];
@@ -149,7 +149,7 @@ fn fake_agent(listener: UnixListener) -> std::sync::mpsc::Receiver<Vec<u8>> {
             let mut message = vec![0; u32::from_be_bytes(length) as usize];
             stream.read_exact(&mut message).unwrap();
             stream.write_all(&[0, 0, 0, 2, 99, message[0]]).unwrap();
-            heard.send(message).unwrap();
+            tell.send(message).unwrap();
         }
     });
     hears
