@@ -53,9 +53,9 @@ impl Filter {
             include.extend(targets);
             include = without_children(include).unwrap_or_default();
         }
-        let include = Side::new(&include, false).map_err(|source| ContextError::Pattern {
+        let include = Side::new(&include, false).map_err(|fault| ContextError::Pattern {
             origin: "paths the engine asked for",
-            source,
+            fault,
         })?;
         let exclude = Side::new(exclude, true).map_err(excluded)?;
         Ok(Self { include, exclude })
@@ -74,9 +74,9 @@ impl Filter {
             let (hit, matches) =
                 side.matcher
                     .step(path, parent.include.as_ref())
-                    .map_err(|source| ContextError::Pattern {
+                    .map_err(|fault| ContextError::Pattern {
                         origin: "paths the engine asked for",
-                        source,
+                        fault,
                     })?;
             inherited.include = Some(matches);
             if !hit {
@@ -107,10 +107,10 @@ impl Filter {
     }
 }
 
-fn excluded(source: PatternError) -> ContextError {
+fn excluded(fault: PatternError) -> ContextError {
     ContextError::Pattern {
         origin: ".dockerignore",
-        source,
+        fault,
     }
 }
 

@@ -111,9 +111,9 @@ fn list(
         Err(fault) if may_be_closed && fault.kind() == io::ErrorKind::PermissionDenied => {
             Ok(Vec::new().into_iter())
         }
-        Err(source) if path.as_os_str().is_empty() => Err(ContextError::Root {
+        Err(fault) if path.as_os_str().is_empty() => Err(ContextError::Root {
             path: root.to_owned(),
-            source,
+            fault,
         }),
         Err(fault) => Err(ContextError::io("listing", path, fault)),
     }

@@ -1,7 +1,14 @@
 //! The session against the Docker Engine of this machine, if there is one: the daemon's own
 //! frontend reads `.dockerignore`, asks for the files, and sends back the image's root.
 
-use std::{collections::BTreeSet, fs, os::unix::fs::symlink, path::Path, process::Command};
+use std::{
+    collections::BTreeSet,
+    ffi::OsStr,
+    fs,
+    os::unix::{ffi::OsStrExt as _, fs::symlink},
+    path::Path,
+    process::Command,
+};
 
 use bollard_buildkit_proto::moby::buildkit::v1::{
     BytesMessage, SolveRequest, control_client::ControlClient,
@@ -16,19 +23,13 @@ use tokio::{
 };
 use tokio_stream::{StreamExt as _, once, pending, wrappers::ReceiverStream};
 use tonic::{
-    Request,
+    Request, Status,
     transport::{Channel, Endpoint, Server},
 };
 
 use super::{Handles, LIMIT, SessionPlan, plan, router};
-use crate::secret::Secret;
 
 const SOCKET: &str = "/var/run/docker.sock";
-
-/// Unique among what runs against the engine.
-fn session_id() -> String {
-    format!("plimsoll-test-session-{}", std::process::id())
-}
 
 /// A gRPC connection by the engine's `/grpc` upgrade; `None` where there is no such engine.
 async fn dial() -> Option<Channel> {
@@ -55,7 +56,7 @@ async fn dial() -> Option<Channel> {
 }
 
 /// Serves the session on a stream of the control connection.
-fn attach(mut control: ControlClient<Channel>, plan: SessionPlan) -> Handles {
+fn attach(mut control: ControlClient<Channel>, id: &str, plan: SessionPlan) -> Handles {
     let (routes, methods, handles) = router(plan);
     let (ours, theirs) = tokio::io::duplex(1024 * 1024);
     let incoming = once(Ok::<_, std::io::Error>(ours)).chain(pending());
@@ -77,10 +78,7 @@ fn attach(mut control: ControlClient<Channel>, plan: SessionPlan) -> Handles {
     });
     let mut request = Request::new(ReceiverStream::new(stream));
     let metadata = request.metadata_mut();
-    metadata.insert(
-        "x-docker-expose-session-uuid",
-        session_id().parse().unwrap(),
-    );
+    metadata.insert("x-docker-expose-session-uuid", id.parse().unwrap());
     metadata.insert("x-docker-expose-session-name", "test".parse().unwrap());
     for method in methods {
         let method = method.parse().unwrap();
@@ -168,43 +166,77 @@ fn attributes(pairs: &[(&str, &str)]) -> std::collections::HashMap<String, Strin
         .collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// Builds `root`'s Dockerfile; `None` where there is no engine. `name` tells builds apart.
 #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-async fn a_real_daemon_takes_the_context_and_sends_the_image() {
+async fn build(name: &str, root: &Path, archive: &Path) -> Option<(Result<(), Status>, Handles)> {
     let Some(channel) = dial().await else {
         eprintln!("skipped: no Docker Engine with /grpc on {SOCKET}");
-        return;
+        return None;
     };
-    let dir = TempDir::new().unwrap();
-    let root = dir.path().join("context");
-    fs::create_dir(&root).unwrap();
-    tree(&root);
-    fs::write(root.join(".dockerignore"), IGNORE).unwrap();
-    let archive = dir.path().join("root.tar");
-    let mut session = SessionPlan {
+    let id = format!("plimsoll-test-{name}-{}", std::process::id());
+    let session = SessionPlan {
         local_dirs: ["context", "dockerfile"]
-            .map(|name| (name.to_owned(), root.clone()))
+            .map(|name| (name.to_owned(), root.to_owned()))
             .to_vec(),
-        export_to: Some(archive.clone()),
+        export_to: Some(archive.to_owned()),
         ..plan()
     };
-    session
-        .secrets
-        .insert("unused".to_owned(), Secret::new("x"));
     let mut control = ControlClient::new(channel);
-    let handles = attach(control.clone(), session);
+    let handles = attach(control.clone(), &id, session);
     let solve = SolveRequest {
-        r#ref: format!("plimsoll-test-{}", std::process::id()),
-        session: session_id(),
+        r#ref: id.clone(),
+        session: id,
         frontend: "dockerfile.v0".to_owned(),
         frontend_attrs: attributes(&[("filename", "Dockerfile"), ("no-cache", "")]),
         // Old engines read only this field.
         exporter_deprecated: "tar".to_owned(),
         ..SolveRequest::default()
     };
-    let solved = timeout(LIMIT, control.solve(solve))
-        .await
-        .expect("no answer");
+    let solved = timeout(LIMIT, control.solve(solve)).await;
+    Some((solved.expect("no answer").map(|_| ()), handles))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_daemon_is_told_why_a_context_cannot_be_sent() {
+    let dir = TempDir::new().unwrap();
+    let root = dir.path().join("context");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("Dockerfile"), "FROM scratch\nCOPY . /\n").unwrap();
+    fs::write(root.join(OsStr::from_bytes(b"\xFF")), "").unwrap();
+    let archive = dir.path().join("root.tar");
+    let Some((solved, handles)) = build("name", &root, &archive).await else {
+        return;
+    };
+    let expected = r#"file name "\xFF" is not UTF-8"#;
+    let troubles = handles.troubles.all().join("\n");
+    assert!(troubles.starts_with(expected), "{troubles}");
+    let said = solved.unwrap_err();
+    assert!(said.message().contains(expected), "{said}");
+
+    fs::write(root.join(".dockerignore"), "a\n[z-\n").unwrap();
+    let Some((solved, handles)) = build("pattern", &root, &archive).await else {
+        return;
+    };
+    assert!(solved.is_err(), "{solved:?}");
+    let troubles = handles.troubles.all().join("\n");
+    assert!(
+        troubles.starts_with(".dockerignore: pattern `[z-` is malformed"),
+        "{troubles}"
+    );
+    assert!(!archive.exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_daemon_takes_the_context_and_sends_the_image() {
+    let dir = TempDir::new().unwrap();
+    let root = dir.path().join("context");
+    fs::create_dir(&root).unwrap();
+    tree(&root);
+    fs::write(root.join(".dockerignore"), IGNORE).unwrap();
+    let archive = dir.path().join("root.tar");
+    let Some((solved, handles)) = build("whole", &root, &archive).await else {
+        return;
+    };
     assert!(solved.is_ok(), "{solved:?} {:?}", handles.troubles.all());
     assert_eq!(handles.troubles.all(), Vec::<String>::new());
     assert_eq!(
