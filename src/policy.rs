@@ -204,9 +204,21 @@ impl Judgement {
         self.blocking(is_failed).next().is_some()
     }
 
-    /// Some blocking assessment lacked its facts.
+    /// Some blocking assessment lacked its facts, or no rule said anything at all.
     pub fn unassessed(&self) -> bool {
-        self.blocking(is_unassessed).next().is_some()
+        self.silent() || self.blocking(is_unassessed).next().is_some()
+    }
+
+    /// No rule passed, warned or failed: nothing was judged.
+    fn silent(&self) -> bool {
+        !self.assessments.iter().any(|assessment| {
+            matches!(
+                assessment.outcome,
+                Outcome::Assessed(
+                    Verdict::Passed { .. } | Verdict::Warning(_) | Verdict::Failed(_)
+                )
+            )
+        })
     }
 
     /// The only way to an [`Accepted`]: at least one rule was assessed, none that blocks failed, and
@@ -214,8 +226,7 @@ impl Judgement {
     pub fn accept(self) -> Result<Accepted, Rejected> {
         let failed = self.names(is_failed);
         let unassessed = self.names(is_unassessed);
-        let nothing = self.assessments.is_empty();
-        if nothing || !failed.is_empty() || !unassessed.is_empty() {
+        if self.silent() || !failed.is_empty() || !unassessed.is_empty() {
             return Err(Rejected {
                 judgement: self,
                 failed,

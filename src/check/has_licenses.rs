@@ -75,6 +75,9 @@ impl Check for HasLicenses {
     }
 }
 
+/// Links below `/licenses` that are followed before it is given up; each may be long to follow.
+const MOST_LINKS: usize = 1000;
+
 fn directory() -> ImagePath {
     ImagePath::from("/licenses")
 }
@@ -99,6 +102,7 @@ fn licence(inventory: &Inventory) -> Result<ImagePath, (String, bool)> {
     }
     let mut seen = BTreeSet::new();
     let mut pending = vec![real];
+    let mut links = 0;
     while let Some(directory) = pending.pop() {
         if !seen.insert(directory.clone()) {
             continue;
@@ -107,6 +111,15 @@ fn licence(inventory: &Inventory) -> Result<ImagePath, (String, bool)> {
             match &entry.kind {
                 EntryKind::File { size, .. } if *size > 0 => return Ok(path.clone()),
                 EntryKind::Symlink(_) => {
+                    links += 1;
+                    if links > MOST_LINKS {
+                        return Err((
+                            format!(
+                                "`/licenses` holds over {MOST_LINKS} links and no file that is not empty among or before them"
+                            ),
+                            true,
+                        ));
+                    }
                     let Some(target) = inventory.resolve(path) else {
                         continue;
                     };
@@ -244,6 +257,16 @@ mod tests {
                 Some("COPY licenses /licenses")
             );
         }
+    }
+
+    #[test]
+    fn links_are_not_followed_for_ever() {
+        let layout: Vec<String> = (0..1100).map(|n| format!("licenses/{n} -> x")).collect();
+        let lines: Vec<&str> = layout.iter().map(String::as_str).collect();
+        let Verdict::Failed(findings) = verdict(&lines) else {
+            panic!("passed");
+        };
+        assert!(findings[0].message.contains("over 1000 links"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{Check, Need, base, failed_or_passed, owner::owned};
 use crate::{
     finding::{Finding, Verdict},
-    oci::ImagePath,
+    oci::{ImagePath, LayerIndex},
     rule::Rule,
     subject::{Entry, EntryKind, Fact, Subject},
 };
@@ -60,7 +60,7 @@ impl Check for HasNoSetuidSurprises {
             .tree
             .iter()
             .filter(|(_, entry)| is_set_id(entry))
-            .filter(|(_, entry)| base::above(subject, entry.layer) != Some(false))
+            .filter(|(_, entry)| is_own(subject, entry.layer))
             .collect();
         let paths = files.keys().copied().collect();
         for path in owned(subject, &paths, |_| true) {
@@ -77,6 +77,11 @@ impl Check for HasNoSetuidSurprises {
     }
 }
 
+/// Where the base is not known, the bottom layer of a Red Hat image is taken as its.
+fn is_own(subject: &Subject, layer: LayerIndex) -> bool {
+    base::above(subject, layer).unwrap_or_else(|| layer.0 > 0 || !base::says_rhel(subject))
+}
+
 fn is_set_id(entry: &Entry) -> bool {
     matches!(entry.kind, EntryKind::File { .. }) && entry.mode & (SET_UID | SET_GID) != 0
 }
@@ -91,7 +96,7 @@ fn finding(subject: &Subject, path: &ImagePath, entry: &Entry) -> Finding {
         Fact::Known(_) => "belongs to no package",
         Fact::Unmet(_) => "is not known to belong to a package",
     };
-    Finding::new(
+    let finding = Finding::new(
         path.to_string(),
         format!(
             "`{path}` (mode {:04o}, owner {}:{}) has the {bit} and {owner}",
@@ -101,8 +106,17 @@ fn finding(subject: &Subject, path: &ImagePath, entry: &Entry) -> Finding {
     .at(subject.at_layer(entry.layer))
     .in_layer(entry.layer)
     .on_path(path.clone())
-    .remedy("take the bit away in the instruction that brings the file")
-    .patch(format!("RUN chmod ug-s {path}"))
+    .remedy("take the bit away in the instruction that brings the file");
+    if is_plain(path) {
+        return finding.patch(format!("RUN chmod ug-s {path}"));
+    }
+    finding
+}
+
+/// Whether the path means itself to a shell.
+fn is_plain(path: &ImagePath) -> bool {
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || b"/._-+".contains(b);
+    path.as_bytes().iter().all(plain)
 }
 
 #[cfg(test)]
@@ -140,6 +154,35 @@ mod tests {
                 "`/opt/mail` (mode 2755, owner 0:0) has the set-gid bit and belongs to no package",
             ]
         );
+    }
+
+    #[test]
+    fn a_ready_line_is_offered_only_for_paths_that_a_shell_takes_as_they_are() {
+        let patch = |path: &str| {
+            let image = Image::good().in_layer(3).entry(path, FILE, 0o4755);
+            match HasNoSetuidSurprises.assess(&image.build()) {
+                Verdict::Warning(findings) => findings[0].patch.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(patch("opt/x").as_deref(), Some("RUN chmod ug-s /opt/x"));
+        assert_eq!(patch("opt/x; rm -rf y"), None);
+        assert_eq!(patch("opt/$(x)"), None);
+    }
+
+    #[test]
+    fn with_an_unknown_base_the_bottom_layer_of_a_red_hat_image_is_the_base_s() {
+        let image = |image: Image| {
+            let bottom = image.in_layer(0).entry("a", FILE, 0o4755);
+            let mut subject = bottom.in_layer(1).entry("b", FILE, 0o4755).build();
+            subject.base = Fact::Unmet("no base given".to_owned());
+            match HasNoSetuidSurprises.assess(&subject) {
+                Verdict::Warning(findings) => findings.len(),
+                _ => 0,
+            }
+        };
+        assert_eq!(image(Image::good()), 1);
+        assert_eq!(image(Image::bare().layers(2)), 2);
     }
 
     #[test]

@@ -81,8 +81,7 @@ impl Check for IsRhel {
             Err((message, path)) => {
                 let mut finding = Finding::new("base", message)
                     .at(subject.at_from())
-                    .remedy("build on an image of Red Hat's, such as the Universal Base Image")
-                    .patch("FROM registry.access.redhat.com/ubi9/ubi-minimal");
+                    .remedy("build on an image of Red Hat's, such as registry.access.redhat.com/ubi9/ubi-minimal");
                 if let Some(path) = path {
                     finding = finding.on_path(path);
                 }

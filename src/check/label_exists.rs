@@ -3,6 +3,7 @@
 use super::{Check, Need, base, passed};
 use crate::{
     finding::{Finding, Verdict},
+    oci::Tag,
     rule::Rule,
     subject::{Fact, Subject},
 };
@@ -287,17 +288,12 @@ impl LabelExists {
         let Fact::Known(tags) = &subject.tags else {
             return self.example.to_owned();
         };
-        let parted = tags.iter().find_map(|tag| {
-            let (version, release) = tag.rsplit_once('-')?;
-            let number = !release.is_empty() && release.bytes().all(|b| b.is_ascii_digit());
-            (number && !version.is_empty()).then_some((version, release))
-        });
-        match (self.label, parted) {
-            ("version", Some((version, _))) => version,
-            ("release", Some((_, release))) => release,
-            _ => self.example,
+        let parsed: Vec<Tag> = tags.iter().filter_map(|tag| tag.parse().ok()).collect();
+        match (self.label, parsed.iter().find_map(Tag::version_and_build)) {
+            ("version", Some((version, _))) => version.to_owned(),
+            ("release", Some((_, build))) => build.to_string(),
+            _ => self.example.to_owned(),
         }
-        .to_owned()
     }
 }
 

@@ -27,6 +27,7 @@ mod owner;
 mod page;
 mod rpm_list_successful;
 mod rpm_verify_successful;
+mod shown;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -133,9 +134,9 @@ fn outcome(check: &dyn Check, subject: &Subject) -> Outcome {
         .filter_map(|need| need.unmet(subject))
         .collect();
     if missing.is_empty() {
-        Outcome::Assessed(check.assess(subject))
+        Outcome::Assessed(shown::clean(check.assess(subject)))
     } else {
-        Outcome::NotAssessed(missing.join("; "))
+        Outcome::NotAssessed(shown::line(&missing.join("; ")))
     }
 }
 

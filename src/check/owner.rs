@@ -16,9 +16,12 @@ pub(super) fn is_red_hat(package: &Package) -> bool {
     package.vendor.as_deref() == Some(RED_HAT)
 }
 
+/// Paths of packages that are worth resolving; a made-up database could name millions.
+const MOST_RESOLVED: usize = 10_000;
+
 /// Those of `paths` that one of the chosen packages owns; none when there is no list of packages.
-/// Packages may name a file through a directory link (`/bin/su`), so their paths are resolved; only
-/// those whose last component matches are worth that.
+/// Packages may name a file through a directory link (`/bin/su`), so paths that are not found as
+/// written are resolved, if their last component matches.
 pub(super) fn owned(
     subject: &Subject,
     paths: &BTreeSet<&ImagePath>,
@@ -27,17 +30,26 @@ pub(super) fn owned(
     let Fact::Known(packages) = &subject.inventory.packages else {
         return BTreeSet::new();
     };
-    let names: BTreeSet<_> = paths.iter().filter_map(|path| path.file_name()).collect();
-    packages
-        .list
+    let files = || {
+        let packages = packages.list.iter().filter(|package| chosen(package));
+        packages
+            .flat_map(|package| &package.files)
+            .map(|file| &file.path)
+    };
+    let as_written = files().filter(|path| paths.contains(path));
+    let mut owned: BTreeSet<ImagePath> = as_written.cloned().collect();
+    let names: BTreeSet<_> = paths
         .iter()
-        .filter(|package| chosen(package))
-        .flat_map(|package| &package.files)
-        .map(|file| &file.path)
+        .filter(|path| !owned.contains(**path))
+        .filter_map(|path| path.file_name())
+        .collect();
+    let linked: Vec<ImagePath> = files()
         .filter(|path| path.file_name().is_some_and(|name| names.contains(name)))
-        .map(|path| {
-            let real = subject.inventory.resolve(path);
-            real.unwrap_or_else(|| path.clone())
-        })
-        .collect()
+        .filter(|path| !paths.contains(path))
+        .take(MOST_RESOLVED)
+        .filter_map(|path| subject.inventory.resolve(path))
+        .filter(|path| paths.contains(path))
+        .collect();
+    owned.extend(linked);
+    owned
 }

@@ -11,7 +11,7 @@ use crate::{
 crate::rule! {
     /// # What it requires
     /// The image has an rpm database that can be read, and it lists at least one package. sqlite, ndb
-    /// and Berkeley DB are read, under `/var/lib/rpm` and `/usr/lib/sysimage/rpm`.
+    /// and Berkeley DB are read, under `/var/lib/rpm`, `/usr/lib/sysimage/rpm` and `/usr/share/rpm`.
     ///
     /// # Why
     /// Without the list nobody can say which packages are in the image, whether they are unmodified,
@@ -37,7 +37,7 @@ crate::rule! {
 }
 
 /// Where databases lie.
-const DIRECTORIES: [&str; 2] = ["/var/lib/rpm", "/usr/lib/sysimage/rpm"];
+const DIRECTORIES: [&str; 3] = ["/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm"];
 
 pub(super) struct RpmListSuccessful;
 
@@ -64,18 +64,23 @@ impl Check for RpmListSuccessful {
             }
             Fact::Unmet(reason) => format!("the list of packages cannot be read: {reason}"),
         };
-        let mut finding = Finding::new("packages", message)
-            .at(subject.at_from())
-            .remedy("keep the rpm database of the base image");
-        if let Some((layer, path)) = deleted(subject) {
-            finding.message = format!("{}; layer {layer} deletes `{path}`", finding.message);
-            finding = finding
-                .at(subject.at_layer(layer))
-                .in_layer(layer)
-                .on_path(path);
-        }
-        Verdict::Failed(vec![finding])
+        Verdict::Failed(vec![without_packages(subject, message)])
     }
+}
+
+/// A finding about the missing list, at the instruction that deletes the database if one does.
+pub(super) fn without_packages(subject: &Subject, message: String) -> Finding {
+    let mut finding = Finding::new("packages", message)
+        .at(subject.at_from())
+        .remedy("keep the rpm database of the base image");
+    if let Some((layer, path)) = deleted(subject) {
+        finding.message = format!("{}; layer {layer} deletes `{path}`", finding.message);
+        finding = finding
+            .at(subject.at_layer(layer))
+            .in_layer(layer)
+            .on_path(path);
+    }
+    finding
 }
 
 /// The last layer that deletes a database, and what it deletes.

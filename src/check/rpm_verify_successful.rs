@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Check, Need, passed};
+use super::{Check, Need, passed, rpm_list_successful::without_packages};
 use crate::{
     finding::{Finding, Verdict},
     oci::{ImagePath, LayerIndex},
@@ -57,16 +57,10 @@ impl Check for RpmVerifySuccessful {
     fn assess(&self, subject: &Subject) -> Verdict {
         let inventory = &subject.inventory;
         if let Fact::Unmet(reason) = &inventory.packages {
-            return Verdict::Failed(vec![
-                Finding::new(
-                    "packages",
-                    format!(
-                        "no file can be verified, as the list of packages cannot be read: {reason}"
-                    ),
-                )
-                .at(subject.at_from())
-                .remedy("keep the rpm database of the base image"),
-            ]);
+            let message = format!(
+                "no file can be verified, as the list of packages cannot be read: {reason}"
+            );
+            return Verdict::Failed(vec![without_packages(subject, message)]);
         }
         let problems: &[FileProblem] = match &inventory.modified {
             Fact::Known(problems) => problems,

@@ -117,25 +117,42 @@ fn a_failure_blocks_a_missing_fact_blocks_otherwise_and_a_pass_is_accepted() {
 
 #[test]
 fn nothing_assessed_is_not_accepted() {
-    let judgement = judge(Vec::new(), &Policy::default(), day("2026-11-22"));
-    assert_eq!(
-        judgement.accept().unwrap_err().to_string(),
-        "no rule was assessed"
-    );
+    let scratch = Policy {
+        profile: Profile::ScratchRoot,
+        ..Policy::default()
+    };
+    for (assessments, policy) in [
+        (Vec::new(), Policy::default()),
+        (vec![assessment("is_rhel", passed())], scratch),
+    ] {
+        let judgement = judge(assessments, &policy, day("2026-11-22"));
+        assert!(judgement.unassessed() && !judgement.rejected());
+        assert_eq!(
+            judgement.accept().unwrap_err().to_string(),
+            "no rule was assessed"
+        );
+    }
 }
 
 #[test]
 fn vulnerabilities_block_only_when_required() {
     let id = "free_of_critical_vulnerabilities";
-    let judgement = judged(id, unmet(), &Policy::default());
+    let beside_a_pass = |policy: &Policy| {
+        let all = vec![
+            assessment("has_licenses", passed()),
+            assessment(id, unmet()),
+        ];
+        judge(all, policy, day("2026-11-22"))
+    };
+    let judgement = beside_a_pass(&Policy::default());
     assert!(!judgement.unassessed());
-    assert_eq!(judgement.assessments[0].outcome_name(), "not_assessed");
+    assert_eq!(judgement.assessments[1].outcome_name(), "not_assessed");
     assert!(judgement.accept().is_ok());
     let required = Policy {
         required: vec![id.to_owned()],
         ..Policy::default()
     };
-    assert!(judged(id, unmet(), &required).unassessed());
+    assert!(beside_a_pass(&required).unassessed());
 }
 
 #[test]
@@ -227,8 +244,13 @@ fn an_exception_for_some_findings_does_not_excuse_others() {
     // a pattern matches no missing fact
     let judgement = judged("rpm_verify_successful", unmet(), &with(vec![one()]));
     assert!(judgement.unassessed());
-    let whole = exception("rpm_verify_successful", None, None);
-    assert!(!judged("rpm_verify_successful", unmet(), &with(vec![whole])).unassessed());
+    let whole = with(vec![exception("rpm_verify_successful", None, None)]);
+    let excused = judged("rpm_verify_successful", unmet(), &whole);
+    assert!(!excused.assessments[0].blocking);
+    assert_eq!(
+        excused.assessments[0].exception.as_deref(),
+        Some("because of it")
+    );
 }
 
 #[test]

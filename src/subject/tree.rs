@@ -8,14 +8,23 @@ use crate::oci::ImagePath;
 /// As Linux's `MAXSYMLINKS`.
 const MAX_LINKS: usize = 40;
 
+/// Components walked for one path, those of link targets included: far above any real path, so that
+/// links made to be walked for ever are not.
+const MAX_STEPS: usize = 1024;
+
 impl Inventory {
     /// The real path of `path` with every link in it followed inside the image. `None` when it
-    /// dangles, loops, or is not there. Directories that no layer lists but that hold something exist.
+    /// dangles, loops, goes through more than 40 links or 1024 components, or is not there. Directories that no layer lists but that hold something exist.
     pub fn resolve(&self, path: &ImagePath) -> Option<ImagePath> {
         let mut pending = parts(path.as_bytes());
         let mut at = ImagePath::default();
         let mut links = 0;
+        let mut steps = 0;
         while let Some(part) = pending.pop() {
+            steps += 1;
+            if steps > MAX_STEPS {
+                return None;
+            }
             if part == b".." {
                 at = at.parent().unwrap_or_default();
                 continue;
@@ -113,6 +122,15 @@ mod tests {
             let found = subject.inventory.resolve(&ImagePath::from(path));
             assert_eq!(found, want.map(ImagePath::from), "{path}");
         }
+    }
+
+    #[test]
+    fn links_made_to_be_walked_for_ever_end() {
+        let target = "d/../".repeat(800);
+        let subject = Image::bare()
+            .tree(&["d/x", &format!("l -> {target}d")])
+            .build();
+        assert_eq!(subject.inventory.resolve(&ImagePath::from("/l")), None);
     }
 
     #[test]
