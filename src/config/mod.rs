@@ -37,7 +37,8 @@ pub use resolve::{Config, ImageConfig, load};
 pub use schema::schema;
 pub use sourced::{Listed, Mark, Origin, Setting, Sourced};
 pub use values::{
-    Catalog, Days, EngineChoice, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tags, Tree,
+    Catalog, Days, EngineChoice, Joined, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tags,
+    Tree,
 };
 
 /// Why there is no configuration.

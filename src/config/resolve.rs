@@ -13,7 +13,7 @@ use super::{
     fault::Faults,
     file::{Build, Entry, Image, Scan, Settings},
     given::Given,
-    load::{decode, find, read},
+    load::{canonical, decode, find, read},
     paths::Bases,
     sourced::{Listed, Origin, Setting, Sourced},
     texts::boolean,
@@ -102,19 +102,15 @@ pub fn load(
     from_cli.add("format", &cli.global.format);
     from_cli.add("report", &cli.global.report);
     let from_environment = Given::from_environment(environment, &mut faults);
-    let levels = [
+    let levels = vec![
         from_cli.settings(words, environment, &mut faults),
         from_environment.settings(words, environment, &mut faults),
         file,
         defaults(),
     ];
-    let cwd = cwd.canonicalize().map_err(|source| ConfigError::Read {
-        path: cwd.to_owned(),
-        source,
-    })?;
     let bases = Bases {
         root: place.root.clone(),
-        cwd,
+        cwd: canonical(cwd)?,
     };
     let mut resolver = Resolver {
         cli,
@@ -123,7 +119,8 @@ pub fn load(
         words,
         faults,
     };
-    let images = resolver.images(levels.clone());
+    let mut warnings = unknown_variables(environment);
+    let images = resolver.images(levels.clone(), &mut warnings);
     let merged = merge(levels);
     let stages = resolver.stages(merged.stages);
     let mut reports = resolver.reports(merged.report);
@@ -146,11 +143,12 @@ pub fn load(
             Command::Scan(scan) => Some(scan.image.clone()),
             _ => None,
         },
-        warnings: resolver.warnings(),
+        warnings,
     };
-    match resolver.faults.list.is_empty() {
-        true => Ok(config),
-        false => Err(ConfigError::Faults(Box::new(resolver.faults))),
+    if resolver.faults.list.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigError::Faults(Box::new(resolver.faults)))
     }
 }
 
@@ -209,28 +207,39 @@ pub(super) struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    fn images(&mut self, levels: [Settings; 4]) -> Vec<ImageConfig> {
-        let [cli, environment, mut file, defaults] = levels;
-        let entries = file.images.take().filter(|images| !images.value.is_empty());
-        let Some(entries) = entries else {
-            let settings = merge([cli, environment, file, defaults]);
-            return self.image(None, settings).into_iter().collect();
-        };
-        if entries.value.len() > 1 {
-            self.no_shared_file(&cli);
+    /// The images; `levels` are command line, environment, file and defaults.
+    fn images(
+        &mut self,
+        mut levels: Vec<Settings>,
+        warnings: &mut Vec<String>,
+    ) -> Vec<ImageConfig> {
+        let entries = levels.iter_mut().find_map(|level| level.images.take());
+        let entries = entries.map(|entries| entries.value).unwrap_or_default();
+        let scans = matches!(self.cli.command, Command::Scan(_));
+        if entries.is_empty() || scans {
+            if !entries.is_empty() {
+                let note = "of `images`, `scan` takes only what is set above them for all";
+                warnings.push(note.to_owned());
+            }
+            return self.image(None, merge(levels)).into_iter().collect();
         }
-        self.names_differ(&entries.value);
+        if entries.len() > 1 {
+            self.no_shared_file(levels.first());
+        }
+        self.names_differ(&entries);
         let image = |entry: Entry| {
             let name = entry.name.clone().map(|name| name.value);
-            let levels = [&cli, &environment, &level(entry), &file, &defaults].map(Clone::clone);
+            let mut levels = levels.clone();
+            // Below command line and environment, above what the file shares.
+            levels.insert(2.min(levels.len()), level(entry));
             self.image(name, merge(levels))
         };
-        entries.value.into_iter().filter_map(image).collect()
+        entries.into_iter().filter_map(image).collect()
     }
 
     /// A Dockerfile on the command line would hold for every image.
-    fn no_shared_file(&mut self, cli: &Settings) {
-        let build = cli.build.as_ref().map(|build| &build.value);
+    fn no_shared_file(&mut self, cli: Option<&Settings>) {
+        let build = cli.and_then(|cli| Some(&cli.build.as_ref()?.value));
         let given = build.and_then(|build| build.dockerfile.as_ref());
         if let Some(given) = given {
             let message = "the configuration has several images, this would hold for each of them";
@@ -271,9 +280,10 @@ impl Resolver<'_> {
         };
         let dockerfile = self.dockerfile(&build, &context.value);
         let builds = matches!(self.cli.command, Command::Run(_) | Command::Build(_));
-        let (secrets, ssh) = match builds {
-            true => (self.secrets(&build), self.ssh(&build)),
-            false => Default::default(),
+        let (secrets, ssh) = if builds {
+            (self.secrets(&build), self.ssh(&build))
+        } else {
+            Default::default()
         };
         let output = build.output.as_ref().map(|path| self.bases.absolute(path));
         if matches!(self.cli.command, Command::Build(_)) && output.is_none() {
@@ -344,18 +354,25 @@ impl Resolver<'_> {
         seconds
     }
 
+    /// The stages of `run`; the other commands are one stage each.
     fn stages(&mut self, wanted: Setting<Vec<Stage>>) -> Sourced<Vec<Stage>> {
+        let only = |stage| Sourced::new(vec![stage], Origin::Default);
+        match self.cli.command {
+            Command::Run(_) => {}
+            Command::Build(_) => return only(Stage::Build),
+            Command::Scan(_) => return only(Stage::Scan),
+            _ => return only(Stage::Check),
+        }
         let mut stages = wanted.unwrap_or_else(|| Sourced::new(Vec::new(), Origin::Default));
         stages.value.sort_unstable();
         stages.value.dedup();
-        let runs = matches!(self.cli.command, Command::Run(_));
         let has = |stage| stages.value.contains(&stage);
-        if runs && has(Stage::Scan) && !has(Stage::Build) {
+        if has(Stage::Scan) && !has(Stage::Build) {
             let message = "the stage scan needs the stage build".to_owned();
             let help = "to assess an image that exists, use `plimsoll scan IMAGE`".to_owned();
             self.faults.push(stages.origin.clone(), message, Some(help));
         }
-        if runs && stages.value.is_empty() {
+        if stages.value.is_empty() {
             let message = "no stage to go through".to_owned();
             self.faults.push(stages.origin.clone(), message, None);
         }
@@ -401,12 +418,10 @@ impl Resolver<'_> {
             }
         }
     }
+}
 
-    fn warnings(&self) -> Vec<String> {
-        let unknown = self.environment.unknown();
-        unknown
-            .iter()
-            .map(|name| format!("`{name}` is set but means nothing"))
-            .collect()
-    }
+fn unknown_variables(environment: &Environment) -> Vec<String> {
+    let unknown = environment.unknown();
+    let note = |name: &&str| format!("`{name}` is set in the environment but means nothing");
+    unknown.iter().map(note).collect()
 }

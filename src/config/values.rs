@@ -378,3 +378,32 @@ impl Value for Tags {
         push(path, tags.join(", "), origin, out);
     }
 }
+
+/// A list to which every level adds, the highest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined<T>(pub Vec<T>);
+
+impl<T> Default for Joined<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Value> Value for Joined<T> {
+    fn decode(node: &Node, cx: &mut Decoder<'_>) -> Option<Self> {
+        Vec::decode(node, cx).map(Self)
+    }
+
+    fn shape(generator: &mut SchemaGenerator) -> Schema {
+        Vec::<T>::shape(generator)
+    }
+
+    fn over(mut self, below: Self) -> Self {
+        self.0.extend(below.0);
+        self
+    }
+
+    fn list(&self, path: &str, origin: &Origin, out: &mut Vec<Listed>) {
+        self.0.list(path, origin, out);
+    }
+}

@@ -86,7 +86,7 @@ fn what_is_not_utf8_is_pointed_at() {
     2 |   target: ��
       |           ^
       |
-      = help: save the file as UTF-8
+      = hint: save the file as UTF-8
     ");
     let utf16: Vec<u8> = "build: {}"
         .encode_utf16()

@@ -189,7 +189,7 @@ fn paths_that_do_not_work_are_all_named() {
     3 |   build: {context: sub, dockerfile: none.Dockerfile}
       |                                     ^^^^^^^^^^^^^^^
       |
-      = help: name it with `--file` or `build.dockerfile`
+      = hint: name it with `--file` or `build.dockerfile`
 
     error: context `..` lies outside the repository
      --> plimsoll.yaml:5:20
@@ -197,7 +197,7 @@ fn paths_that_do_not_work_are_all_named() {
     5 |   build: {context: ..}
       |                    ^^
       |
-      = help: it is /parent, the repository root is /repo; move it in, or put plimsoll.yaml further up
+      = hint: it is /parent, the repository root is /repo; move it in, or put plimsoll.yaml further up
 
     error: context `nowhere`: does not exist
      --> plimsoll.yaml:7:20
@@ -205,7 +205,7 @@ fn paths_that_do_not_work_are_all_named() {
     7 |   build: {context: nowhere}
       |                    ^^^^^^^
       |
-      = help: looked for /repo/nowhere
+      = hint: looked for /repo/nowhere
 
     error: context `link` lies outside the repository
      --> plimsoll.yaml:9:20
@@ -213,7 +213,7 @@ fn paths_that_do_not_work_are_all_named() {
     9 |   build: {context: link}
       |                    ^^^^
       |
-      = help: it is /usr, the repository root is /repo; move it in, or put plimsoll.yaml further up
+      = hint: it is /usr, the repository root is /repo; move it in, or put plimsoll.yaml further up
 
     error: no Dockerfile `../outside`: there is no `../outside`
       --> plimsoll.yaml:11:23
@@ -221,7 +221,7 @@ fn paths_that_do_not_work_are_all_named() {
     11 |   build: {dockerfile: ../outside}
        |                       ^^^^^^^^^^
        |
-       = help: name it with `--file` or `build.dockerfile`
+       = hint: name it with `--file` or `build.dockerfile`
     ");
 }
 
@@ -270,13 +270,11 @@ fn the_dockerfile_is_looked_for_in_the_context_first() {
     }
     insta::assert_snapshot!(refused(&repo, "run --context ctx --file x", &[]), @r"
     error: --file: no Dockerfile `x`: there is neither `ctx/x` nor `x`
-     |
-     = help: name it with `--file` or `build.dockerfile`
+    hint: name it with `--file` or `build.dockerfile`
     ");
     insta::assert_snapshot!(refused(&repo, "run", &[]), @r"
     error: no Dockerfile: there is neither `Dockerfile` nor `Containerfile`
-     |
-     = help: name it with `--file` or `build.dockerfile`
+    hint: name it with `--file` or `build.dockerfile`
     ");
 }
 
@@ -348,8 +346,7 @@ fn secrets_are_read_from_where_the_user_says() {
     assert!(!format!("{config:?}").contains("inline"));
     insta::assert_snapshot!(refused(&repo, "run --secret id=x,src=nowhere --secret id=y --ssh default", &[]), @r"
     error: --secret: a secret wants one source: src or env
-     |
-     = help: write id=ID,src=FILE or id=ID,env=NAME; a secret itself never goes here
+    hint: write id=ID,src=FILE or id=ID,env=NAME; a secret itself never goes here
 
     error: secret `b`: the environment has no `B`
      --> plimsoll.yaml:1:43
@@ -357,13 +354,12 @@ fn secrets_are_read_from_where_the_user_says() {
     1 | build: {secrets: {a: {src: key}, b: {env: B}, d: {src: key}}}
       |                                           ^
       |
-      = help: set it in the CI's secrets and hand it to this step
+      = hint: set it in the CI's secrets and hand it to this step
 
     error: --secret: secret `x`: cannot read nowhere: No such file or directory (os error 2)
 
     error: --ssh: ssh `default`: no agent, `SSH_AUTH_SOCK` is not set
-     |
-     = help: start `ssh-agent`, or name a key: ID=PATH
+    hint: start `ssh-agent`, or name a key: ID=PATH
     ");
     // What is only looked at needs no secrets.
     configure(repo.path(), "check", &[]).unwrap();
@@ -382,27 +378,23 @@ fn faults_of_all_levels_are_shown_together() {
     1 | build: {contxt: .}
       |         ^^^^^^
       |
-      = help: did you mean `context`?
+      = hint: did you mean `context`?
 
     error: --tag: `a/b`: `/` is none of letters, digits, `_`, `.` and `-`
-     |
-     = help: a tag is 1 to 32 letters, digits, `_`, `.`, `-`, first no `.` or `-`: `1.0-1`
+    hint: a tag is 1 to 32 letters, digits, `_`, `.`, `-`, first no `.` or `-`: `1.0-1`
 
     error: --skip: no reason is given for skipping `has_licenses`
-     |
-     = help: write RULE=REASON: the reason goes into the reports
+    hint: write RULE=REASON: the reason goes into the reports
 
     error: --format: `pdf` is no report format
-     |
-     = help: one of `table`, `json`, `sarif`, `junit`
+    hint: one of `table`, `json`, `sarif`, `junit`
 
     error: PLIMSOLL_PULL: `x` is neither true nor false
 
     error: SOURCE_DATE_EPOCH: `soon` is no number of seconds since 1970
 
     error: STAGE: the stage scan needs the stage build
-     |
-     = help: to assess an image that exists, use `plimsoll scan IMAGE`
+    hint: to assess an image that exists, use `plimsoll scan IMAGE`
     ");
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the configuration as a whole.
 
+mod cli;
 mod environment;
 mod file;
 mod hostile;
