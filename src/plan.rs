@@ -189,10 +189,12 @@ fn exception(exemption: Exemption) -> Option<Exception> {
     })
 }
 
+#[expect(clippy::ref_option, reason = "settings are fields of this type")]
 fn value<T: Clone>(setting: &Setting<T>) -> Option<T> {
     setting.as_ref().map(|setting| setting.value.clone())
 }
 
+#[expect(clippy::ref_option, reason = "settings are fields of this type")]
 fn values(setting: &Setting<Map<String>>) -> IndexMap<String, String> {
     let entries = setting.iter().flat_map(|map| &map.value);
     entries

@@ -7,11 +7,11 @@ use jiff::civil::Date;
 
 use super::{
     decode::{Decoder, Map},
+    lists::{Joined, Tags},
     section::section,
     sourced::Origin,
     values::{
-        Catalog, Days, EngineChoice, Joined, KeyValue, Network, Port, ReportTo, RuleName, Stage,
-        Tags, Tree,
+        Catalog, Days, EngineChoice, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tree,
     },
 };
 use crate::{

@@ -9,72 +9,18 @@ use super::{
     ConfigError, Words,
     cli::{Cli, Command},
     decode::{Leaf as _, Value as _},
+    effective::{Config, ImageConfig},
     environment::Environment,
     fault::Faults,
     file::{Build, Entry, Image, Scan, Settings},
     given::Given,
     load::{canonical, decode, find, read},
     paths::Bases,
-    sourced::{Listed, Origin, Setting, Sourced},
+    sourced::{Origin, Setting, Sourced},
     texts::boolean,
     values::{EngineChoice, ReportTo, Stage},
 };
-use crate::{policy::Profile, secret::Secret};
-
-/// The configuration, valid and complete.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// repository root, absolute and without links
-    pub root: PathBuf,
-    /// configuration file, as it is named in messages
-    pub file: Option<PathBuf>,
-    /// stages to go through, in order
-    pub stages: Sourced<Vec<Stage>>,
-    /// print the plan and do nothing
-    pub dry_run: bool,
-    /// exit with 0 although the image was rejected or not assessed
-    pub exit_zero: bool,
-    /// reports to write; paths are absolute
-    pub reports: Vec<Sourced<ReportTo>>,
-    /// images to build, one at least; for `scan` the settings of the image given
-    pub images: Vec<ImageConfig>,
-    /// the image that `scan` was given
-    pub scan: Option<String>,
-    /// what the user should know, although nothing is wrong
-    pub warnings: Vec<String>,
-}
-
-/// The configuration of one image.
-#[derive(Debug, Clone)]
-pub struct ImageConfig {
-    /// its name among several
-    pub name: Option<String>,
-    /// everything that was set for it, defaults included
-    pub settings: Settings,
-    /// context directory, absolute and without links
-    pub context: Sourced<PathBuf>,
-    /// Dockerfile, absolute and without links; `scan` may have none
-    pub dockerfile: Option<Sourced<PathBuf>>,
-    /// values of the secrets, by id; empty unless something is built
-    pub secrets: IndexMap<String, Secret>,
-    /// sockets of ssh agents, or key files, by id
-    pub ssh: IndexMap<String, PathBuf>,
-    /// mirrors, with absolute paths after `oci:`
-    pub mirrors: IndexMap<String, String>,
-    /// directory of the OCI layout, absolute
-    pub output: Option<PathBuf>,
-    /// `SOURCE_DATE_EPOCH`, in seconds since 1970
-    pub source_date_epoch: Option<i64>,
-}
-
-impl ImageConfig {
-    /// Every value that was set, and by whom.
-    pub fn list(&self) -> Vec<Listed> {
-        let mut out = Vec::new();
-        self.settings.list("", &Origin::Default, &mut out);
-        out
-    }
-}
+use crate::{oci::Reference, policy::Profile};
 
 /// Reads and merges everything: command line before environment before file before defaults.
 /// `cwd` is the current directory, `today` the date in UTC.
@@ -154,25 +100,30 @@ pub fn load(
 
 /// The lowest level.
 fn defaults() -> Settings {
-    fn default<T>(value: T) -> Setting<T> {
-        Some(Sourced::new(value, Origin::Default))
-    }
+    let no = || Some(by_default(false));
+    let build = Build {
+        context: Some(by_default(".".into())),
+        no_cache: no(),
+        pull: no(),
+        engine: Some(by_default(EngineChoice::Auto)),
+        ..Build::default()
+    };
+    let scan = Scan {
+        profile: Some(by_default(Profile::Container)),
+        ..Scan::default()
+    };
+    let stages = vec![Stage::Check, Stage::Build, Stage::Scan];
     Settings {
-        build: default(Build {
-            context: default(".".into()),
-            no_cache: default(false),
-            pull: default(false),
-            engine: default(EngineChoice::Auto),
-            ..Build::default()
-        }),
-        image: default(Image::default()),
-        scan: default(Scan {
-            profile: default(Profile::Container),
-            ..Scan::default()
-        }),
-        stages: default(vec![Stage::Check, Stage::Build, Stage::Scan]),
+        build: Some(by_default(build)),
+        image: Some(by_default(Image::default())),
+        scan: Some(by_default(scan)),
+        stages: Some(by_default(stages)),
         ..Settings::default()
     }
+}
+
+fn by_default<T>(value: T) -> Sourced<T> {
+    Sourced::new(value, Origin::Default)
 }
 
 /// Merges levels, the highest first.
@@ -279,6 +230,7 @@ impl Resolver<'_> {
             }
         };
         let dockerfile = self.dockerfile(&build, &context.value);
+        self.check_name(settings.image.as_ref().map(|image| &image.value));
         let builds = matches!(self.cli.command, Command::Run(_) | Command::Build(_));
         let (secrets, ssh) = if builds {
             (self.secrets(&build), self.ssh(&build))
@@ -306,6 +258,32 @@ impl Resolver<'_> {
             ssh,
             output,
         })
+    }
+
+    /// Registry and repository together must be a reference, whoever set the one and the other.
+    fn check_name(&mut self, image: Option<&Image>) {
+        let Some(image) = image else { return };
+        let (origin, problem) = match (&image.registry, &image.repository) {
+            (None, None) => return,
+            (Some(registry), Some(repository)) => {
+                let text = format!("{}/{}", registry.value, repository.value);
+                let reason = match text.parse::<Reference>() {
+                    Err(error) => error.to_string(),
+                    Ok(name) if name.tag.is_some() || name.digest.is_some() => {
+                        format!("`{text}` has a tag or digest; the tag goes into `image.tag`")
+                    }
+                    Ok(_) => return,
+                };
+                (&repository.origin, reason)
+            }
+            (Some(registry), None) => {
+                (&registry.origin, "`image.repository` is missing".to_owned())
+            }
+            (None, Some(repository)) => {
+                (&repository.origin, "`image.registry` is missing".to_owned())
+            }
+        };
+        self.faults.push(origin.clone(), problem, None);
     }
 
     /// `scan` judges images that may come from elsewhere: only a Dockerfile that was named counts.

@@ -7,8 +7,9 @@ use super::{
     fault::Faults,
     file::{Build, Exemption, Image, Scan, SecretSource, Settings},
     given::Given,
+    lists::{Joined, Tags},
     sourced::{Origin, Setting, Sourced},
-    values::{Joined, KeyValue, RuleName, Tags},
+    values::{KeyValue, RuleName},
 };
 
 impl Given {

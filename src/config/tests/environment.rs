@@ -111,8 +111,8 @@ fn faults_name_the_variable() {
 
     error: PLIMSOLL_TARGET: not UTF-8
 
-    error: PLIMSOLL_TAG: `tag!`: `!` is none of letters, digits, `_`, `.` and `-`
-    hint: a tag is 1 to 32 letters, digits, `_`, `.`, `-`, first no `.` or `-`: `1.0-1`
+    error: PLIMSOLL_TAG: `tag!`: character 4, `!`, is not a letter, digit, `_`, `.` or `-` of ASCII
+    hint: a good tag is `1.0-1`: version and number of the build
 
     error: PLIMSOLL_BUILD_ARGS: the environment has no `NOT_SET_ANYWHERE`
     hint: set it, or write KEY=VALUE

@@ -380,8 +380,8 @@ fn faults_of_all_levels_are_shown_together() {
       |
       = hint: did you mean `context`?
 
-    error: --tag: `a/b`: `/` is none of letters, digits, `_`, `.` and `-`
-    hint: a tag is 1 to 32 letters, digits, `_`, `.`, `-`, first no `.` or `-`: `1.0-1`
+    error: --tag: `a/b`: character 2, `/`, is not a letter, digit, `_`, `.` or `-` of ASCII
+    hint: a good tag is `1.0-1`: version and number of the build
 
     error: --skip: no reason is given for skipping `has_licenses`
     hint: write RULE=REASON: the reason goes into the reports
@@ -480,4 +480,57 @@ fn several_images_make_several_plans() {
     report table to standard output  (plimsoll.yaml:11:9)
     ");
     assert!(refused(&repo, "run --file a.Dockerfile", &[]).contains("several images"));
+}
+
+#[test]
+fn the_name_of_the_image_is_a_reference() {
+    let repo = repository(&[("Dockerfile", "")]);
+    configure(repo.path(), "run --image localhost:5000/team/app", &[]).unwrap();
+    for (image, said) in [
+        ("registry.example.com/Team/app", "not an image reference"),
+        (
+            "registry.example.com/app:1.0",
+            "the tag goes into `image.tag`",
+        ),
+        ("app", "names no registry"),
+    ] {
+        let shown = refused(&repo, &format!("run --image {image}"), &[]);
+        assert!(
+            shown.starts_with("error: --image: ") && shown.contains(said),
+            "{shown}"
+        );
+    }
+    let repo = repository(&[
+        ("Dockerfile", ""),
+        ("plimsoll.yaml", "image: {repository: a/b}\n"),
+    ]);
+    assert!(refused(&repo, "run", &[]).contains("`image.registry` is missing"));
+}
+
+#[test]
+fn exceptions_of_all_levels_hold_together() {
+    let text = "scan: {exceptions: [{rule: good_tags, reason: file}]}\n";
+    let repo = repository(&[("Dockerfile", ""), ("plimsoll.yaml", text)]);
+    let config = configure(repo.path(), "run --skip HasLicense=flag", &[]).unwrap();
+    let exceptions = plan(&config).remove(0).scan.exceptions;
+    let rules: Vec<&str> = exceptions.iter().map(|it| it.rule.as_str()).collect();
+    assert_eq!(rules, ["has_licenses", "good_tags"]);
+}
+
+#[test]
+fn what_the_file_says_of_its_image_does_not_concern_another() {
+    let text = "build: {platforms: [linux/arm64]}\nimage: {tag: 1.0-1}\n";
+    let repo = repository(&[("plimsoll.yaml", text)]);
+    let scan = plan(&configure(repo.path(), "scan oci:x", &[]).unwrap())
+        .remove(0)
+        .scan;
+    assert_eq!(
+        (scan.platforms.len(), scan.tags.len(), scan.tags_given),
+        (0, 1, false)
+    );
+    let args = "scan oci:x --platform linux/s390x --tag 2.0-1";
+    let scan = plan(&configure(repo.path(), args, &[]).unwrap())
+        .remove(0)
+        .scan;
+    assert_eq!((scan.platforms.len(), scan.tags_given), (1, true));
 }
