@@ -25,7 +25,8 @@ pub struct Config {
     pub dry_run: bool,
     /// exit with 0 although the image was rejected or not assessed
     pub exit_zero: bool,
-    /// reports to write; paths are absolute
+    /// reports to write; paths are absolute, no two go to the same place; empty when nobody asked
+    /// for one
     pub reports: Vec<Sourced<ReportTo>>,
     /// images to build, one at least; for `scan` the settings of the image given
     pub images: Vec<ImageConfig>,

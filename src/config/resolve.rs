@@ -76,6 +76,7 @@ pub fn load(
             .map(|(origin, texts)| resolver.more_reports(origin, texts));
         reports.extend(more.into_iter().flatten());
     }
+    resolver.reports_differ(&reports);
     let dry_run = matches!(&cli.command, Command::Run(run) if run.dry_run);
     let config = Config {
         root: place.root,
@@ -376,6 +377,24 @@ impl Resolver<'_> {
             }
         }
         reports
+    }
+
+    /// Two reports cannot go to the same place.
+    fn reports_differ(&mut self, reports: &[Sourced<ReportTo>]) {
+        for (index, report) in reports.iter().enumerate() {
+            let same = |other: &&Sourced<ReportTo>| other.value.path == report.value.path;
+            let Some(other) = reports.iter().take(index).find(same) else {
+                continue;
+            };
+            let to = report.value.path.as_ref();
+            let to = to.map_or("standard output".to_owned(), |path| {
+                path.display().to_string()
+            });
+            let (one, two) = (&other.value.format, &report.value.format);
+            let message = format!("the reports {one} and {two} both go to {to}");
+            let help = "give each a file of its own: FORMAT=PATH".to_owned();
+            self.faults.push(report.origin.clone(), message, Some(help));
+        }
     }
 
     fn placed(&self, report: ReportTo, origin: &Origin) -> Sourced<ReportTo> {

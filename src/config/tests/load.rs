@@ -534,3 +534,35 @@ fn what_the_file_says_of_its_image_does_not_concern_another() {
         .scan;
     assert_eq!((scan.platforms.len(), scan.tags_given), (1, true));
 }
+
+#[test]
+fn two_reports_cannot_go_to_the_same_place() {
+    let repo = repository(&[
+        ("Dockerfile", ""),
+        ("plimsoll.yaml", "report: [table, json=a]\n"),
+    ]);
+    for args in [
+        "run --report json",
+        "run --report sarif=a",
+        "run -f table -f json",
+    ] {
+        let shown = refused(&repo, args, &[]);
+        assert!(shown.contains("both go to"), "{shown}");
+    }
+    let config = configure(repo.path(), "run -f json -f sarif=a --report table=b", &[]).unwrap();
+    let formats: Vec<&str> = config
+        .reports
+        .iter()
+        .map(|it| it.value.format.as_str())
+        .collect();
+    assert_eq!(formats, ["json", "sarif", "table"]);
+}
+
+#[test]
+fn a_scan_of_one_image_leaves_the_list_of_images_alone() {
+    let text = "scan: {profile: root}\nimages:\n- name: a\n- name: b\n";
+    let repo = repository(&[("plimsoll.yaml", text)]);
+    let config = configure(repo.path(), "scan oci:x", &[("PLIMSOLL_TGA", "1")]).unwrap();
+    assert_eq!((config.images.len(), config.warnings.len()), (1, 2));
+    assert_eq!(plan(&config)[0].scan.profile, crate::policy::Profile::Root);
+}
