@@ -4,18 +4,19 @@ use std::ffi::OsString;
 
 use clap_complete::Shell;
 
-use crate::{
-    config::{
-        Cli,
-        cli::{Command, SchemaOf},
-        given::KEYS,
-    },
-    error::ExitCode,
+use crate::config::{
+    Cli,
+    cli::{Command, SchemaOf},
+    given::KEYS,
 };
+
+/// Stands in for the table that the program hands in.
+const CODES: &str = "  0  all that was asked succeeded
+  4  could not assess";
 
 fn parse(args: &str) -> Result<Cli, clap::Error> {
     let args = std::iter::once("plimsoll").chain(args.split_whitespace());
-    Cli::from_args(args.map(OsString::from), &ExitCode::help())
+    Cli::from_args(args.map(OsString::from), CODES)
 }
 
 #[test]
@@ -58,12 +59,7 @@ fn help_goes_to_standard_output_and_usage_errors_exit_with_2() {
 #[test]
 fn help_has_examples_and_exit_codes() {
     let top = parse("--help").unwrap_err().to_string();
-    for (code, meaning) in ExitCode::TABLE {
-        assert!(
-            top.contains(&format!("  {:>3}  {meaning}", *code as u8)),
-            "{top}"
-        );
-    }
+    assert!(top.contains(&format!("Exit codes:\n{CODES}")), "{top}");
     for command in Cli::grammar("").get_subcommands() {
         let help = parse(&format!("{} --help", command.get_name()))
             .unwrap_err()
@@ -173,7 +169,7 @@ fn completions_and_manual_are_made() {
         let text = String::from_utf8(Cli::completions(shell)).unwrap();
         assert!(text.contains("cache-from"), "{shell}");
     }
-    let man = String::from_utf8(Cli::man(&ExitCode::help()).unwrap()).unwrap();
+    let man = String::from_utf8(Cli::man(CODES).unwrap()).unwrap();
     for part in [
         ".TH",
         "plimsoll\\-scan",

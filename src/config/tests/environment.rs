@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use super::WORDS;
 use crate::config::{Environment, Faults, Origin, Settings, given::Given};
 
-pub(super) fn environment(variables: &[(&str, &str)]) -> Environment {
+fn environment(variables: &[(&str, &str)]) -> Environment {
     Environment::new(
         variables
             .iter()

@@ -4,7 +4,7 @@ mod cli;
 mod environment;
 mod file;
 mod hostile;
-mod load;
+mod merge;
 
 use super::{Faults, Settings, Words, decode};
 

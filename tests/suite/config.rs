@@ -1,21 +1,39 @@
-//! Everything merged: precedence, paths, secrets, several images.
+//! Everything merged: precedence, paths, secrets, several images, and the plan that comes of it.
 #![expect(
     clippy::disallowed_methods,
-    reason = "the repositories of these tests are made on disk"
+    clippy::unwrap_used,
+    reason = "the repositories of these tests are made on disk, and a test may panic"
 )]
 
 use std::{ffi::OsString, path::Path};
 
-use proptest::prelude::*;
+use plimsoll::{
+    config::{Cli, Config, ConfigError, Environment, Stage, Words, load},
+    error::{Error, ExitCode},
+    plan::{describe, plan},
+    policy::Profile,
+};
 use tempfile::TempDir;
 
-use super::{TODAY, WORDS, environment::environment};
-use crate::{
-    config::{
-        Cli, Config, ConfigError, Origin, Setting, Settings, Sourced, Stage, load, resolve::merge,
+const TODAY: jiff::civil::Date = jiff::civil::date(2026, 11, 22);
+
+const WORDS: Words = Words {
+    rule: |name| match name {
+        "has_licenses" | "HasLicense" => Some("has_licenses"),
+        "good_tags" | "HasUniqueTag" => Some("good_tags"),
+        _ => None,
     },
-    plan::{describe, plan},
+    rules: &["has_licenses", "good_tags"],
+    formats: &["table", "json", "sarif", "junit"],
 };
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    Environment::new(
+        variables
+            .iter()
+            .map(|(name, value)| (name.into(), value.into())),
+    )
+}
 
 /// A repository of these files; a name that ends with `/` is a directory.
 fn repository(files: &[(&str, &str)]) -> TempDir {
@@ -47,7 +65,7 @@ fn configure(cwd: &Path, args: &str, variables: &[(&str, &str)]) -> Result<Confi
 fn refused(repository: &TempDir, args: &str, variables: &[(&str, &str)]) -> String {
     let error = configure(repository.path(), args, variables).unwrap_err();
     let root = repository.path().canonicalize().unwrap();
-    crate::error::Error::from(error)
+    Error::from(error)
         .render(false)
         .replace(root.to_str().unwrap(), "/repo")
 }
@@ -102,30 +120,6 @@ fn command_line_goes_before_environment_before_file_before_default() {
         args,
         [("A", "flag"), ("F", "file"), ("E", "env"), ("B", "flag")]
     );
-}
-
-fn target_setting(value: Option<u8>, origin: Origin) -> Settings {
-    let target: Setting<String> = value.map(|value| Sourced::new(value.to_string(), origin));
-    let build = crate::config::Build {
-        target,
-        ..Default::default()
-    };
-    Settings {
-        build: Some(Sourced::new(build, Origin::Default)),
-        ..Settings::default()
-    }
-}
-
-proptest! {
-    #[test]
-    fn the_highest_level_that_sets_a_value_wins(levels in proptest::collection::vec(proptest::option::of(any::<u8>()), 1..6)) {
-        let expected = levels.iter().flatten().next().map(u8::to_string);
-        let settings = levels.iter().enumerate().map(|(n, v)| target_setting(*v, Origin::Variable(n.to_string())));
-        let target = merge(settings).build.unwrap().value.target;
-        let level = levels.iter().position(Option::is_some).map(|n| n.to_string());
-        prop_assert_eq!(target.as_ref().map(|t| t.origin.to_string()), level);
-        prop_assert_eq!(target.map(|t| t.value), expected);
-    }
 }
 
 #[test]
@@ -564,5 +558,12 @@ fn a_scan_of_one_image_leaves_the_list_of_images_alone() {
     let repo = repository(&[("plimsoll.yaml", text)]);
     let config = configure(repo.path(), "scan oci:x", &[("PLIMSOLL_TGA", "1")]).unwrap();
     assert_eq!((config.images.len(), config.warnings.len()), (1, 2));
-    assert_eq!(plan(&config)[0].scan.profile, crate::policy::Profile::Root);
+    assert_eq!(plan(&config)[0].scan.profile, Profile::Root);
+}
+
+#[test]
+fn a_fault_of_the_configuration_is_a_usage_error() {
+    let repo = repository(&[("plimsoll.yaml", "surprise: 1\n")]);
+    let error = Error::from(configure(repo.path(), "check", &[]).unwrap_err());
+    assert_eq!(error.exit_code(), ExitCode::Usage);
 }
