@@ -134,11 +134,13 @@ impl Error {
     /// The code that the process ends with.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Config(_) | Self::Usage { .. } | Self::Report { .. } => ExitCode::Usage,
+            Self::Config(_)
+            | Self::Usage { .. }
+            | Self::Report { .. }
+            | Self::Build(BuildError::Unsupported { .. }) => ExitCode::Usage,
             Self::Scan(ScanError::Cancelled) => ExitCode::Interrupted,
             Self::Scan(_) => ExitCode::NotAssessed,
             Self::Build(BuildError::Dockerfile(_)) => ExitCode::BuildFailed,
-            Self::Build(BuildError::Unsupported { .. }) => ExitCode::Usage,
             Self::Build(BuildError::Engine { .. } | BuildError::Io { .. }) | Self::Source(_) => {
                 ExitCode::NotAssessed
             }
@@ -213,5 +215,70 @@ impl Hint for SourceError {
             _ => return Vec::new(),
         };
         vec![hint.to_owned()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::{BuildError, Error, ExitCode, SourceError};
+
+    #[test]
+    fn an_error_is_followed_by_its_causes_and_hints() {
+        let source = io::Error::new(io::ErrorKind::NotFound, "no such file");
+        let what = "context".to_owned();
+        let error = Error::from(BuildError::Io { what, source });
+        assert_eq!(
+            error.render(false),
+            "error: context\ncaused by: no such file"
+        );
+        let error = Error::from(BuildError::Engine {
+            engine: "unix:///var/run/docker.sock".to_owned(),
+            reason: "connection refused".to_owned(),
+            hint: Some("start the daemon".to_owned()),
+        });
+        assert_eq!(
+            error.render(false),
+            "error: unix:///var/run/docker.sock: connection refused\nhint: start the daemon"
+        );
+        assert!(
+            error
+                .render(true)
+                .starts_with("\u{1b}[1;31merror:\u{1b}[0m ")
+        );
+    }
+
+    #[test]
+    fn a_bug_says_where_to_report_it() {
+        let shown = Error::Bug("index out of order".to_owned()).render(false);
+        assert!(
+            shown.starts_with("error: internal error: index out of order\nhint: this is a bug")
+        );
+    }
+
+    #[test]
+    fn every_error_has_the_code_of_the_table() {
+        let (what, reason) = (String::new(), String::new());
+        for (error, code) in [
+            (Error::from(BuildError::Dockerfile(Box::default())), 3),
+            (BuildError::Interrupted.into(), 130),
+            (Error::Interrupted { terminated: true }, 143),
+            (SourceError::Denied { what, reason }.into(), 4),
+            (Error::Bug(String::new()), 70),
+        ] {
+            assert_eq!(error.exit_code() as u8, code, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_table_is_complete_and_in_order() {
+        let codes: Vec<u8> = ExitCode::TABLE
+            .iter()
+            .map(|(code, _)| *code as u8)
+            .collect();
+        assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6, 70, 130, 143]);
+        assert_eq!(ExitCode::help().lines().count(), codes.len());
+        assert_eq!(ExitCode::markdown().lines().count(), codes.len() + 2);
     }
 }

@@ -1,6 +1,6 @@
 //! Pure: configuration to what will be built, assessed and pushed, and why.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{fmt::Write as _, path::Path};
 
 use indexmap::IndexMap;
 
@@ -51,6 +51,9 @@ pub struct ScanPlan {
     pub exceptions: Vec<Exception>,
     /// tags to judge; the first is the one that is certified
     pub tags: Vec<Tag>,
+    /// the tags were set on the command line or in the environment, so they go before the tag of the
+    /// reference that `scan` was given
+    pub tags_given: bool,
     /// tags that move once the image is published
     pub floating_tags: Vec<Tag>,
     /// version that automatic tags are made of
@@ -151,22 +154,21 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
     let platforms = settings
         .build
         .as_ref()
-        .and_then(|build| value(&build.value.platforms));
-    let rules = |setting: &Setting<Vec<RuleName>>| -> Vec<String> {
-        value(setting)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|rule| rule.0)
-            .collect()
-    };
+        .and_then(|build| build.value.platforms.clone());
+    let rules = |rules: Vec<RuleName>| rules.into_iter().map(|rule| rule.0).collect();
+    let given = |origin: &Origin| matches!(origin, Origin::Flag(_) | Origin::Variable(_));
+    // What the file says of the image it builds does not concern an image that `scan` was given.
+    let platforms = platforms.filter(|list| config.scan.is_none() || given(&list.origin));
     ScanPlan {
         image: config.scan.clone(),
-        platforms: platforms.unwrap_or_default(),
+        platforms: platforms.map(|list| list.value).unwrap_or_default(),
+        tags_given: name.tag.as_ref().is_some_and(|tags| given(&tags.origin)),
         profile: value(&scan.profile).unwrap_or_default(),
-        only: rules(&scan.only),
-        required: rules(&scan.required),
+        only: rules(value(&scan.only).unwrap_or_default()),
+        required: rules(value(&scan.required).unwrap_or_default().0),
         exceptions: value(&scan.exceptions)
             .unwrap_or_default()
+            .0
             .into_iter()
             .filter_map(exception)
             .collect(),
@@ -187,10 +189,12 @@ fn exception(exemption: Exemption) -> Option<Exception> {
     })
 }
 
+#[expect(clippy::ref_option, reason = "settings are fields of this type")]
 fn value<T: Clone>(setting: &Setting<T>) -> Option<T> {
     setting.as_ref().map(|setting| setting.value.clone())
 }
 
+#[expect(clippy::ref_option, reason = "settings are fields of this type")]
 fn values(setting: &Setting<Map<String>>) -> IndexMap<String, String> {
     let entries = setting.iter().flat_map(|map| &map.value);
     entries
@@ -316,7 +320,7 @@ fn profile_word(profile: Profile) -> &'static str {
 
 impl BuildPlan {
     /// A path as messages name it: relative to the repository root when it lies in it.
-    fn shown(&self, path: &PathBuf) -> String {
+    fn shown(&self, path: &Path) -> String {
         match path.strip_prefix(&self.root) {
             Ok(inside) if inside.as_os_str().is_empty() => ".".to_owned(),
             Ok(inside) => inside.display().to_string(),

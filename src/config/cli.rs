@@ -224,7 +224,13 @@ pub struct ScanArgs {
     #[command(flatten)]
     pub what: DockerfileArgs,
     /// Tag to judge; that of the reference when absent; repeatable
-    #[arg(long, short, value_name = "TAG", value_delimiter = ',')]
+    #[arg(
+        long,
+        short,
+        value_name = "TAG",
+        value_delimiter = ',',
+        help_heading = "Name of the image"
+    )]
     pub tag: Vec<String>,
     /// how it is assessed
     #[command(flatten)]

@@ -200,7 +200,7 @@ const OTHER_NAMES: &[(&str, &str)] = &[
 /// The known keys of a mapping.
 pub(super) struct Fields<'n>(Vec<(&'n str, &'n Node)>);
 
-impl<'n> Fields<'n> {
+impl Fields<'_> {
     /// Decodes the value of a key, when it is there.
     pub(super) fn take<T: Value>(&mut self, key: &str, cx: &mut Decoder<'_>) -> Setting<T> {
         // Of duplicates the first counts; the others were noted.

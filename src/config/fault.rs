@@ -1,8 +1,12 @@
 //! Faults of the configuration: all of them at once, each with the line and a caret below it.
 
-use std::{fmt, ops::Range, sync::Arc};
+use std::{
+    fmt::{self, Write as _},
+    ops::Range,
+    sync::Arc,
+};
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::sourced::{Mark, Origin};
 
@@ -85,8 +89,11 @@ impl Faults {
                 Origin::Default => fault.message.clone(),
                 origin => format!("{origin}: {}", fault.message),
             };
-            let help = fault.help.iter().map(|help| Level::HELP.message(help));
-            return renderer.render(&[Level::ERROR.primary_title(title).elements(help)]);
+            let mut out = renderer.render(&[Group::with_title(Level::ERROR.primary_title(title))]);
+            if let Some(help) = &fault.help {
+                let _ = write!(out, "\nhint: {help}");
+            }
+            return out;
         };
         let also = fault.also.as_ref();
         let first = also.map_or(
@@ -107,7 +114,8 @@ impl Faults {
             snippet = snippet.annotation(AnnotationKind::Context.span(within(also)).label(*label));
         }
         let group = Level::ERROR.primary_title(&*fault.message).element(snippet);
-        let help = fault.help.iter().map(|help| Level::HELP.message(help));
+        let hint = || Level::HELP.with_name(Some("hint"));
+        let help = fault.help.iter().map(|help| hint().message(help));
         renderer.render(&[group.elements(help)])
     }
 
@@ -156,7 +164,7 @@ pub(super) fn nearest<'a>(text: &str, among: impl IntoIterator<Item = &'a str>) 
 }
 
 /// `did you mean …?` when something comes near, else the whole list.
-pub(super) fn suggest<'a>(text: &str, among: &[&'a str]) -> Option<String> {
+pub(super) fn suggest(text: &str, among: &[&str]) -> Option<String> {
     match nearest(text, among.iter().copied()) {
         Some(near) => Some(format!("did you mean `{near}`?")),
         None if among.is_empty() => None,

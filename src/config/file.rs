@@ -7,10 +7,11 @@ use jiff::civil::Date;
 
 use super::{
     decode::{Decoder, Map},
+    lists::{Joined, Tags},
     section::section,
-    sourced::{Origin, Setting},
+    sourced::Origin,
     values::{
-        Catalog, Days, EngineChoice, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tags, Tree,
+        Catalog, Days, EngineChoice, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tree,
     },
 };
 use crate::{
@@ -223,9 +224,9 @@ section! {
         /// Assess these rules alone
         "only" only: Vec<RuleName>,
         /// Rules that block although their level does not ask for it
-        "required" required: Vec<RuleName>,
+        "required" required: Joined<RuleName>,
         /// Rules that do not block for a while
-        "exceptions" exceptions: Vec<Exemption>,
+        "exceptions" exceptions: Joined<Exemption>,
         /// Base image, when it cannot be told from the Dockerfile
         "base" base: String,
         /// The advisory database
@@ -318,31 +319,22 @@ section! {
 }
 
 fn one_source(secret: &SecretSource, cx: &mut Decoder<'_>) {
-    let (Some(Origin::File(src)), Some(_)) = (origin(&secret.src), origin(&secret.env)) else {
-        return;
-    };
-    let src = src.clone();
-    let help = Some("keep `src` or `env`".to_owned());
-    cx.fault(&src, "a secret with two sources".to_owned(), help);
-}
-
-fn not_expired(exemption: &Exemption, cx: &mut Decoder<'_>) {
-    let Some(expires) = &exemption.expires else {
-        return;
-    };
-    let Origin::File(mark) = &expires.origin else {
-        return;
-    };
-    if expires.value < cx.today {
-        let message = format!(
-            "the exception expired on {} (today is {} UTC)",
-            expires.value, cx.today
-        );
-        let help = "mend what it excuses and remove it, or have it granted anew";
-        cx.fault(mark, message, Some(help.to_owned()));
+    if let (Some(src), Some(_)) = (&secret.src, &secret.env)
+        && let Origin::File(mark) = &src.origin
+    {
+        let help = Some("keep `src` or `env`".to_owned());
+        cx.fault(mark, "a secret with two sources".to_owned(), help);
     }
 }
 
-fn origin<T>(setting: &Setting<T>) -> Option<&Origin> {
-    setting.as_ref().map(|setting| &setting.origin)
+fn not_expired(exemption: &Exemption, cx: &mut Decoder<'_>) {
+    if let Some(expires) = &exemption.expires
+        && let Origin::File(mark) = &expires.origin
+        && expires.value < cx.today
+    {
+        let (last, today) = (expires.value, cx.today);
+        let message = format!("the exception expired on {last} (today is {today} UTC)");
+        let help = "mend what it excuses and remove it, or have it granted anew";
+        cx.fault(mark, message, Some(help.to_owned()));
+    }
 }

@@ -38,29 +38,29 @@ pub(super) struct Place {
 
 /// Looks for the configuration: where it was named, else in `cwd` and upwards as far as the root
 /// of the git checkout.
-pub(super) fn find(named: Option<&Path>, cwd: &Path) -> Result<Place, ConfigError> {
-    if let Some(named) = named {
-        let file = cwd.join(named);
+pub(super) fn find(config: Option<&Path>, cwd: &Path) -> Result<Place, ConfigError> {
+    if let Some(config) = config {
+        let file = cwd.join(config);
         let directory = file.parent().unwrap_or(cwd);
         return Ok(Place {
             root: canonical(directory)?,
-            file: Some(named.to_owned()),
+            file: Some(config.to_owned()),
         });
     }
-    let cwd = canonical(cwd)?;
-    let top = cwd
-        .ancestors()
-        .find(|directory| directory.join(".git").exists());
-    for directory in cwd.ancestors() {
+    let here = canonical(cwd)?;
+    let is_top = |directory: &&Path| directory.join(".git").exists();
+    let top = here.ancestors().find(is_top);
+    for directory in here.ancestors() {
         let exists = |name: &&&str| directory.join(name).symlink_metadata().is_ok();
-        let names: Vec<&str> = FILE_NAMES.iter().filter(exists).copied().collect();
-        match *names {
+        let found: Vec<&str> = FILE_NAMES.iter().filter(exists).copied().collect();
+        match *found {
             [] if Some(directory) == top || top.is_none() => break,
             [] => {}
             [name] => {
-                let file = match directory == cwd {
-                    true => PathBuf::from(name),
-                    false => directory.join(name),
+                let file = if directory == here {
+                    name.into()
+                } else {
+                    directory.join(name)
                 };
                 return Ok(Place {
                     root: directory.to_owned(),
@@ -68,7 +68,7 @@ pub(super) fn find(named: Option<&Path>, cwd: &Path) -> Result<Place, ConfigErro
                 });
             }
             _ => {
-                let names = names.iter().map(|name| (*name).to_owned()).collect();
+                let names = found.iter().map(|name| (*name).to_owned()).collect();
                 return Err(ConfigError::Several {
                     directory: directory.to_owned(),
                     names,
@@ -77,12 +77,12 @@ pub(super) fn find(named: Option<&Path>, cwd: &Path) -> Result<Place, ConfigErro
         }
     }
     Ok(Place {
-        root: top.unwrap_or(&cwd).to_owned(),
+        root: top.unwrap_or(&here).to_owned(),
         file: None,
     })
 }
 
-fn canonical(path: &Path) -> Result<PathBuf, ConfigError> {
+pub(super) fn canonical(path: &Path) -> Result<PathBuf, ConfigError> {
     let error = |source| ConfigError::Read {
         path: path.to_owned(),
         source,
@@ -131,12 +131,12 @@ pub fn decode(
     today: jiff::civil::Date,
 ) -> (Settings, Faults) {
     let name: Arc<str> = file.into();
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let text = match std::str::from_utf8(bytes) {
+    let content = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = match std::str::from_utf8(content) {
         Ok(text) => text,
         Err(error) => {
             let good = error.valid_up_to();
-            let lossy = String::from_utf8_lossy(bytes).into_owned();
+            let lossy = String::from_utf8_lossy(content).into_owned();
             let mut faults = Faults::of(&lossy);
             let mark = mark_at(&name, &lossy, good, good + '\u{fffd}'.len_utf8());
             let help = "save the file as UTF-8".to_owned();

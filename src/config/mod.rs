@@ -9,10 +9,12 @@ use std::{io, path::PathBuf};
 pub mod cli;
 mod cli_help;
 mod decode;
+mod effective;
 mod environment;
 mod fault;
 mod file;
 mod given;
+mod lists;
 mod load;
 mod paths;
 mod resolve;
@@ -26,18 +28,20 @@ mod values;
 
 pub use cli::Cli;
 pub use decode::Map;
+pub use effective::{Config, ImageConfig};
 pub use environment::{Docker, Environment, GitHub, GitLab};
 pub use fault::{Fault, Faults};
 pub use file::{
     Advisories, Attestation, Build, Company, Contact, Entry, Exemption, Image, Notify, Project,
     Publish, Rebuild, Scan, SecretSource, Settings, Smtp, Source,
 };
+pub use lists::{Joined, Tags};
 pub use load::{FILE_NAMES, MAX_FILE, decode};
-pub use resolve::{Config, ImageConfig, load};
+pub use resolve::load;
 pub use schema::schema;
 pub use sourced::{Listed, Mark, Origin, Setting, Sourced};
 pub use values::{
-    Catalog, Days, EngineChoice, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tags, Tree,
+    Catalog, Days, EngineChoice, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tree,
 };
 
 /// Why there is no configuration.

@@ -9,72 +9,18 @@ use super::{
     ConfigError, Words,
     cli::{Cli, Command},
     decode::{Leaf as _, Value as _},
+    effective::{Config, ImageConfig},
     environment::Environment,
     fault::Faults,
     file::{Build, Entry, Image, Scan, Settings},
     given::Given,
-    load::{decode, find, read},
+    load::{canonical, decode, find, read},
     paths::Bases,
-    sourced::{Listed, Origin, Setting, Sourced},
+    sourced::{Origin, Setting, Sourced},
     texts::boolean,
     values::{EngineChoice, ReportTo, Stage},
 };
-use crate::{policy::Profile, secret::Secret};
-
-/// The configuration, valid and complete.
-#[derive(Debug, Clone)]
-pub struct Config {
-    /// repository root, absolute and without links
-    pub root: PathBuf,
-    /// configuration file, as it is named in messages
-    pub file: Option<PathBuf>,
-    /// stages to go through, in order
-    pub stages: Sourced<Vec<Stage>>,
-    /// print the plan and do nothing
-    pub dry_run: bool,
-    /// exit with 0 although the image was rejected or not assessed
-    pub exit_zero: bool,
-    /// reports to write; paths are absolute
-    pub reports: Vec<Sourced<ReportTo>>,
-    /// images to build, one at least; for `scan` the settings of the image given
-    pub images: Vec<ImageConfig>,
-    /// the image that `scan` was given
-    pub scan: Option<String>,
-    /// what the user should know, although nothing is wrong
-    pub warnings: Vec<String>,
-}
-
-/// The configuration of one image.
-#[derive(Debug, Clone)]
-pub struct ImageConfig {
-    /// its name among several
-    pub name: Option<String>,
-    /// everything that was set for it, defaults included
-    pub settings: Settings,
-    /// context directory, absolute and without links
-    pub context: Sourced<PathBuf>,
-    /// Dockerfile, absolute and without links; `scan` may have none
-    pub dockerfile: Option<Sourced<PathBuf>>,
-    /// values of the secrets, by id; empty unless something is built
-    pub secrets: IndexMap<String, Secret>,
-    /// sockets of ssh agents, or key files, by id
-    pub ssh: IndexMap<String, PathBuf>,
-    /// mirrors, with absolute paths after `oci:`
-    pub mirrors: IndexMap<String, String>,
-    /// directory of the OCI layout, absolute
-    pub output: Option<PathBuf>,
-    /// `SOURCE_DATE_EPOCH`, in seconds since 1970
-    pub source_date_epoch: Option<i64>,
-}
-
-impl ImageConfig {
-    /// Every value that was set, and by whom.
-    pub fn list(&self) -> Vec<Listed> {
-        let mut out = Vec::new();
-        self.settings.list("", &Origin::Default, &mut out);
-        out
-    }
-}
+use crate::{oci::Reference, policy::Profile};
 
 /// Reads and merges everything: command line before environment before file before defaults.
 /// `cwd` is the current directory, `today` the date in UTC.
@@ -102,19 +48,15 @@ pub fn load(
     from_cli.add("format", &cli.global.format);
     from_cli.add("report", &cli.global.report);
     let from_environment = Given::from_environment(environment, &mut faults);
-    let levels = [
+    let levels = vec![
         from_cli.settings(words, environment, &mut faults),
         from_environment.settings(words, environment, &mut faults),
         file,
         defaults(),
     ];
-    let cwd = cwd.canonicalize().map_err(|source| ConfigError::Read {
-        path: cwd.to_owned(),
-        source,
-    })?;
     let bases = Bases {
         root: place.root.clone(),
-        cwd,
+        cwd: canonical(cwd)?,
     };
     let mut resolver = Resolver {
         cli,
@@ -123,7 +65,8 @@ pub fn load(
         words,
         faults,
     };
-    let images = resolver.images(levels.clone());
+    let mut warnings = unknown_variables(environment);
+    let images = resolver.images(levels.clone(), &mut warnings);
     let merged = merge(levels);
     let stages = resolver.stages(merged.stages);
     let mut reports = resolver.reports(merged.report);
@@ -133,6 +76,7 @@ pub fn load(
             .map(|(origin, texts)| resolver.more_reports(origin, texts));
         reports.extend(more.into_iter().flatten());
     }
+    resolver.reports_differ(&reports);
     let dry_run = matches!(&cli.command, Command::Run(run) if run.dry_run);
     let config = Config {
         root: place.root,
@@ -146,35 +90,41 @@ pub fn load(
             Command::Scan(scan) => Some(scan.image.clone()),
             _ => None,
         },
-        warnings: resolver.warnings(),
+        warnings,
     };
-    match resolver.faults.list.is_empty() {
-        true => Ok(config),
-        false => Err(ConfigError::Faults(Box::new(resolver.faults))),
+    if resolver.faults.list.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigError::Faults(Box::new(resolver.faults)))
     }
 }
 
 /// The lowest level.
 fn defaults() -> Settings {
-    fn default<T>(value: T) -> Setting<T> {
-        Some(Sourced::new(value, Origin::Default))
-    }
+    let no = || Some(by_default(false));
+    let build = Build {
+        context: Some(by_default(".".into())),
+        no_cache: no(),
+        pull: no(),
+        engine: Some(by_default(EngineChoice::Auto)),
+        ..Build::default()
+    };
+    let scan = Scan {
+        profile: Some(by_default(Profile::Container)),
+        ..Scan::default()
+    };
+    let stages = vec![Stage::Check, Stage::Build, Stage::Scan];
     Settings {
-        build: default(Build {
-            context: default(".".into()),
-            no_cache: default(false),
-            pull: default(false),
-            engine: default(EngineChoice::Auto),
-            ..Build::default()
-        }),
-        image: default(Image::default()),
-        scan: default(Scan {
-            profile: default(Profile::Container),
-            ..Scan::default()
-        }),
-        stages: default(vec![Stage::Check, Stage::Build, Stage::Scan]),
+        build: Some(by_default(build)),
+        image: Some(by_default(Image::default())),
+        scan: Some(by_default(scan)),
+        stages: Some(by_default(stages)),
         ..Settings::default()
     }
+}
+
+fn by_default<T>(value: T) -> Sourced<T> {
+    Sourced::new(value, Origin::Default)
 }
 
 /// Merges levels, the highest first.
@@ -209,28 +159,39 @@ pub(super) struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    fn images(&mut self, levels: [Settings; 4]) -> Vec<ImageConfig> {
-        let [cli, environment, mut file, defaults] = levels;
-        let entries = file.images.take().filter(|images| !images.value.is_empty());
-        let Some(entries) = entries else {
-            let settings = merge([cli, environment, file, defaults]);
-            return self.image(None, settings).into_iter().collect();
-        };
-        if entries.value.len() > 1 {
-            self.no_shared_file(&cli);
+    /// The images; `levels` are command line, environment, file and defaults.
+    fn images(
+        &mut self,
+        mut levels: Vec<Settings>,
+        warnings: &mut Vec<String>,
+    ) -> Vec<ImageConfig> {
+        let entries = levels.iter_mut().find_map(|level| level.images.take());
+        let entries = entries.map(|entries| entries.value).unwrap_or_default();
+        let scans = matches!(self.cli.command, Command::Scan(_));
+        if entries.is_empty() || scans {
+            if !entries.is_empty() {
+                let note = "of `images`, `scan` takes only what is set above them for all";
+                warnings.push(note.to_owned());
+            }
+            return self.image(None, merge(levels)).into_iter().collect();
         }
-        self.names_differ(&entries.value);
+        if entries.len() > 1 {
+            self.no_shared_file(levels.first());
+        }
+        self.names_differ(&entries);
         let image = |entry: Entry| {
             let name = entry.name.clone().map(|name| name.value);
-            let levels = [&cli, &environment, &level(entry), &file, &defaults].map(Clone::clone);
+            let mut levels = levels.clone();
+            // Below command line and environment, above what the file shares.
+            levels.insert(2.min(levels.len()), level(entry));
             self.image(name, merge(levels))
         };
-        entries.value.into_iter().filter_map(image).collect()
+        entries.into_iter().filter_map(image).collect()
     }
 
     /// A Dockerfile on the command line would hold for every image.
-    fn no_shared_file(&mut self, cli: &Settings) {
-        let build = cli.build.as_ref().map(|build| &build.value);
+    fn no_shared_file(&mut self, cli: Option<&Settings>) {
+        let build = cli.and_then(|cli| Some(&cli.build.as_ref()?.value));
         let given = build.and_then(|build| build.dockerfile.as_ref());
         if let Some(given) = given {
             let message = "the configuration has several images, this would hold for each of them";
@@ -270,10 +231,12 @@ impl Resolver<'_> {
             }
         };
         let dockerfile = self.dockerfile(&build, &context.value);
+        self.check_name(settings.image.as_ref().map(|image| &image.value));
         let builds = matches!(self.cli.command, Command::Run(_) | Command::Build(_));
-        let (secrets, ssh) = match builds {
-            true => (self.secrets(&build), self.ssh(&build)),
-            false => Default::default(),
+        let (secrets, ssh) = if builds {
+            (self.secrets(&build), self.ssh(&build))
+        } else {
+            Default::default()
         };
         let output = build.output.as_ref().map(|path| self.bases.absolute(path));
         if matches!(self.cli.command, Command::Build(_)) && output.is_none() {
@@ -296,6 +259,32 @@ impl Resolver<'_> {
             ssh,
             output,
         })
+    }
+
+    /// Registry and repository together must be a reference, whoever set the one and the other.
+    fn check_name(&mut self, image: Option<&Image>) {
+        let Some(image) = image else { return };
+        let (origin, problem) = match (&image.registry, &image.repository) {
+            (None, None) => return,
+            (Some(registry), Some(repository)) => {
+                let text = format!("{}/{}", registry.value, repository.value);
+                let reason = match text.parse::<Reference>() {
+                    Err(error) => error.to_string(),
+                    Ok(name) if name.tag.is_some() || name.digest.is_some() => {
+                        format!("`{text}` has a tag or digest; the tag goes into `image.tag`")
+                    }
+                    Ok(_) => return,
+                };
+                (&repository.origin, reason)
+            }
+            (Some(registry), None) => {
+                (&registry.origin, "`image.repository` is missing".to_owned())
+            }
+            (None, Some(repository)) => {
+                (&repository.origin, "`image.registry` is missing".to_owned())
+            }
+        };
+        self.faults.push(origin.clone(), problem, None);
     }
 
     /// `scan` judges images that may come from elsewhere: only a Dockerfile that was named counts.
@@ -344,18 +333,25 @@ impl Resolver<'_> {
         seconds
     }
 
+    /// The stages of `run`; the other commands are one stage each.
     fn stages(&mut self, wanted: Setting<Vec<Stage>>) -> Sourced<Vec<Stage>> {
+        let only = |stage| Sourced::new(vec![stage], Origin::Default);
+        match self.cli.command {
+            Command::Run(_) => {}
+            Command::Build(_) => return only(Stage::Build),
+            Command::Scan(_) => return only(Stage::Scan),
+            _ => return only(Stage::Check),
+        }
         let mut stages = wanted.unwrap_or_else(|| Sourced::new(Vec::new(), Origin::Default));
         stages.value.sort_unstable();
         stages.value.dedup();
-        let runs = matches!(self.cli.command, Command::Run(_));
         let has = |stage| stages.value.contains(&stage);
-        if runs && has(Stage::Scan) && !has(Stage::Build) {
+        if has(Stage::Scan) && !has(Stage::Build) {
             let message = "the stage scan needs the stage build".to_owned();
             let help = "to assess an image that exists, use `plimsoll scan IMAGE`".to_owned();
             self.faults.push(stages.origin.clone(), message, Some(help));
         }
-        if runs && stages.value.is_empty() {
+        if stages.value.is_empty() {
             let message = "no stage to go through".to_owned();
             self.faults.push(stages.origin.clone(), message, None);
         }
@@ -383,6 +379,24 @@ impl Resolver<'_> {
         reports
     }
 
+    /// Two reports cannot go to the same place.
+    fn reports_differ(&mut self, reports: &[Sourced<ReportTo>]) {
+        for (index, report) in reports.iter().enumerate() {
+            let same = |other: &&Sourced<ReportTo>| other.value.path == report.value.path;
+            let Some(other) = reports.iter().take(index).find(same) else {
+                continue;
+            };
+            let to = report.value.path.as_ref();
+            let to = to.map_or("standard output".to_owned(), |path| {
+                path.display().to_string()
+            });
+            let (one, two) = (&other.value.format, &report.value.format);
+            let message = format!("the reports {one} and {two} both go to {to}");
+            let help = "give each a file of its own: FORMAT=PATH".to_owned();
+            self.faults.push(report.origin.clone(), message, Some(help));
+        }
+    }
+
     fn placed(&self, report: ReportTo, origin: &Origin) -> Sourced<ReportTo> {
         let path = report.path.map(|path| self.bases.of(origin).join(path));
         Sourced::new(ReportTo { path, ..report }, origin.clone())
@@ -401,12 +415,10 @@ impl Resolver<'_> {
             }
         }
     }
+}
 
-    fn warnings(&self) -> Vec<String> {
-        let unknown = self.environment.unknown();
-        unknown
-            .iter()
-            .map(|name| format!("`{name}` is set but means nothing"))
-            .collect()
-    }
+fn unknown_variables(environment: &Environment) -> Vec<String> {
+    let unknown = environment.unknown();
+    let note = |name: &&str| format!("`{name}` is set in the environment but means nothing");
+    unknown.iter().map(note).collect()
 }

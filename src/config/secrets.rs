@@ -5,7 +5,12 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 
 use super::{
-    file::Build, load::read_at_most, resolve::Resolver, sourced::Origin, values::KeyValue,
+    decode::Problem,
+    file::{Build, SecretSource},
+    load::read_at_most,
+    resolve::Resolver,
+    sourced::{Origin, Sourced},
+    values::KeyValue,
 };
 use crate::secret::Secret;
 
@@ -21,39 +26,46 @@ impl Resolver<'_> {
             if secrets.contains_key(id) && !above {
                 continue;
             }
-            match (&source.value.src, &source.value.env) {
-                (Some(path), _) => match read_at_most(&self.bases.absolute(path), MAX_SECRET + 1) {
-                    Ok(bytes) if bytes.len() as u64 <= MAX_SECRET => {
-                        secrets.insert(id.clone(), Secret::new(bytes));
-                    }
-                    Ok(_) => {
-                        let message = format!("secret `{id}`: larger than {MAX_SECRET} bytes");
-                        self.faults.push(path.origin.clone(), message, None);
-                    }
-                    Err(error) => {
-                        let path_shown = path.value.display();
-                        let message = format!("secret `{id}`: cannot read {path_shown}: {error}");
-                        self.faults.push(path.origin.clone(), message, None);
-                    }
-                },
-                (None, Some(name)) => match self.environment.secret(&name.value) {
-                    Some(secret) => {
-                        secrets.insert(id.clone(), secret.clone());
-                    }
-                    None => {
-                        let message =
-                            format!("secret `{id}`: the environment has no `{}`", name.value);
-                        let help = "set it in the CI's secrets and hand it to this step".to_owned();
-                        self.faults.push(name.origin.clone(), message, Some(help));
-                    }
-                },
-                (None, None) => {
-                    let message = format!("secret `{id}` has neither `src` nor `env`");
-                    self.faults.push(source.origin.clone(), message, None);
+            match self.secret(id, source) {
+                Ok(secret) => {
+                    secrets.insert(id.clone(), secret);
+                }
+                Err((origin, problem)) => {
+                    let message = format!("secret `{id}`: {}", problem.message);
+                    self.faults.push(origin, message, problem.help);
                 }
             }
         }
         secrets
+    }
+
+    fn secret(
+        &self,
+        id: &str,
+        source: &Sourced<SecretSource>,
+    ) -> Result<Secret, (Origin, Problem)> {
+        if let Some(path) = &source.value.src {
+            let fault = |message| (path.origin.clone(), Problem::new(message));
+            let bytes = read_at_most(&self.bases.absolute(path), MAX_SECRET + 1)
+                .map_err(|error| fault(format!("cannot read {}: {error}", path.value.display())))?;
+            if bytes.len() as u64 > MAX_SECRET {
+                return Err(fault(format!("larger than {MAX_SECRET} bytes (500 KiB)")));
+            }
+            return Ok(Secret::new(bytes));
+        }
+        let Some(name) = &source.value.env else {
+            let help = format!("add `src` or `env` to `{id}`");
+            let problem = Problem::new("has no source").help(Some(help));
+            return Err((source.origin.clone(), problem));
+        };
+        self.environment
+            .secret(&name.value)
+            .cloned()
+            .ok_or_else(|| {
+                let help = "set it in the CI's secrets and hand it to this step".to_owned();
+                let problem = Problem::new(format!("the environment has no `{}`", name.value));
+                (name.origin.clone(), problem.help(Some(help)))
+            })
     }
 
     /// Secrets that an input carries itself: `ID=VALUE` a line.
@@ -71,16 +83,13 @@ impl Resolver<'_> {
             let id = parts
                 .next()
                 .and_then(|id| std::str::from_utf8(id.trim_ascii()).ok());
-            match (id.filter(|id| !id.is_empty()), parts.next()) {
-                (Some(id), Some(value)) => {
-                    secrets.insert(id.to_owned(), Secret::new(value.trim_ascii_end()));
-                }
-                _ => {
-                    // The line is not shown: it may be a secret.
-                    let message = format!("line {} is not ID=VALUE", number + 1);
-                    self.faults
-                        .push(Origin::Variable(name.clone()), message, None);
-                }
+            if let (Some(id), Some(value)) = (id.filter(|id| !id.is_empty()), parts.next()) {
+                secrets.insert(id.to_owned(), Secret::new(value.trim_ascii_end()));
+            } else {
+                // The line is not shown: it may be a secret.
+                let message = format!("line {} is not ID=VALUE", number + 1);
+                self.faults
+                    .push(Origin::Variable(name.clone()), message, None);
             }
         }
         secrets

@@ -7,8 +7,9 @@ use super::{
     fault::Faults,
     file::{Build, Exemption, Image, Scan, SecretSource, Settings},
     given::Given,
+    lists::{Joined, Tags},
     sourced::{Origin, Setting, Sourced},
-    values::{KeyValue, RuleName, Tags},
+    values::{KeyValue, RuleName},
 };
 
 impl Given {
@@ -35,15 +36,15 @@ impl Given {
         let scan = Scan {
             profile: reader.one("profile"),
             only: reader.many("only"),
-            required: reader.many("require"),
-            exceptions: reader.exceptions(),
+            required: reader.many("require").map(|rules| rules.map(Joined)),
+            exceptions: reader.exceptions().map(|rules| rules.map(Joined)),
             base: reader.one("base"),
             ..Scan::default()
         };
         Settings {
-            build: section(reader.build()),
-            image: section(image),
-            scan: section(scan),
+            build: Some(section(reader.build())),
+            image: Some(section(image)),
+            scan: Some(section(scan)),
             report: reader.many("format"),
             stages: reader.many("stages"),
             ..Settings::default()
@@ -51,8 +52,9 @@ impl Given {
     }
 }
 
-fn section<T>(value: T) -> Setting<T> {
-    Some(Sourced::new(value, Origin::Default))
+/// A section has no origin of its own; what stands in it does.
+fn section<T>(value: T) -> Sourced<T> {
+    Sourced::new(value, Origin::Default)
 }
 
 struct Reader<'a> {

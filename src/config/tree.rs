@@ -249,7 +249,7 @@ impl Tree<'_> {
     fn is_text_tag(&mut self, tag: Option<&Tag>, span: Span) -> bool {
         let Some(tag) = tag else { return false };
         let text = tag.is_yaml_core_schema() && tag.suffix == "str";
-        if !text && tag.suffix != "" {
+        if !text && !tag.suffix.is_empty() {
             self.fault(
                 span,
                 "YAML tags have no meaning here",

@@ -3,15 +3,13 @@
 use std::path::PathBuf;
 
 use jiff::civil::Date;
-use schemars::{Schema, SchemaGenerator, json_schema};
+use schemars::{Schema, json_schema};
 
 use super::{
     Words,
-    decode::{Decoder, Leaf, Problem, Value, push},
+    decode::{Leaf, Problem},
     fault::suggest,
     section::leaf,
-    sourced::{Listed, Origin},
-    tree::{Kind, Node},
 };
 use crate::{
     oci::{Platform, Tag},
@@ -70,12 +68,12 @@ impl Leaf for PathBuf {
 
 impl Leaf for Tag {
     fn parse(text: &str, _: &Words) -> Result<Self, Problem> {
-        text.parse::<Self>().map_err(|violations| {
-            let reasons: Vec<&str> = violations.iter().map(|v| v.reason.as_str()).collect();
-            let reasons = reasons.join("; ");
-            Problem::new(format!("`{}`: {reasons}", text.escape_debug())).help(Some(
-                "a tag is 1 to 32 letters, digits, `_`, `.`, `-`, first no `.` or `-`: `1.0-1`"
-                    .to_owned(),
+        text.parse().map_err(|_| {
+            let broken = Self::violations(text);
+            let reasons: Vec<&str> = broken.iter().map(|error| error.reason.as_str()).collect();
+            let message = format!("`{}`: {}", text.escape_debug(), reasons.join("; "));
+            Problem::new(message).help(Some(
+                "a good tag is `1.0-1`: version and number of the build".to_owned(),
             ))
         })
     }
@@ -355,28 +353,5 @@ impl Leaf for KeyValue {
             Some(value) => format!("{}={value}", self.key),
             None => self.key.clone(),
         }
-    }
-}
-
-/// Tags: one, or a list of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tags(pub Vec<Tag>);
-
-impl Value for Tags {
-    fn decode(node: &Node, cx: &mut Decoder<'_>) -> Option<Self> {
-        match &node.kind {
-            Kind::Scalar { .. } => Some(Self(vec![Tag::decode(node, cx)?])),
-            _ => Vec::decode(node, cx).map(Self),
-        }
-    }
-
-    fn shape(generator: &mut SchemaGenerator) -> Schema {
-        let (one, many) = (Tag::shape(generator), Vec::<Tag>::shape(generator));
-        json_schema!({ "anyOf": [one, many] })
-    }
-
-    fn list(&self, path: &str, origin: &Origin, out: &mut Vec<Listed>) {
-        let tags: Vec<String> = self.0.iter().map(Tag::to_string).collect();
-        push(path, tags.join(", "), origin, out);
     }
 }

@@ -7,7 +7,10 @@
     reason = "tests may panic, read files and say what they skip"
 )]
 
+#[path = "../support/mod.rs"]
+mod support;
 mod architecture;
+mod config;
 mod docs;
 mod example;
 mod fixtures;
@@ -19,5 +22,3 @@ mod reports;
 mod rpmdb;
 mod sources;
 mod sources_oracle;
-#[path = "../support/mod.rs"]
-mod support;

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use super::WORDS;
 use crate::config::{Environment, Faults, Origin, Settings, given::Given};
 
-pub(super) fn environment(variables: &[(&str, &str)]) -> Environment {
+fn environment(variables: &[(&str, &str)]) -> Environment {
     Environment::new(
         variables
             .iter()
@@ -84,7 +84,7 @@ fn lists_are_split_as_the_actions_split_them() {
     assert_eq!(image.tag.unwrap().value.0.len(), 3);
     assert_eq!(image.registry.unwrap().value, "localhost:5000");
     assert_eq!(image.repository.unwrap().value, "a/b");
-    let exceptions = settings.scan.unwrap().value.exceptions.unwrap().value;
+    let exceptions = settings.scan.unwrap().value.exceptions.unwrap().value.0;
     assert_eq!(exceptions[0].rule.as_ref().unwrap().value.0, "has_licenses");
     assert_eq!(
         exceptions[0].reason.as_ref().unwrap().value,
@@ -111,19 +111,16 @@ fn faults_name_the_variable() {
 
     error: PLIMSOLL_TARGET: not UTF-8
 
-    error: PLIMSOLL_TAG: `tag!`: `!` is none of letters, digits, `_`, `.` and `-`
-     |
-     = help: a tag is 1 to 32 letters, digits, `_`, `.`, `-`, first no `.` or `-`: `1.0-1`
+    error: PLIMSOLL_TAG: `tag!`: character 4, `!`, is not a letter, digit, `_`, `.` or `-` of ASCII
+    hint: a good tag is `1.0-1`: version and number of the build
 
     error: PLIMSOLL_BUILD_ARGS: the environment has no `NOT_SET_ANYWHERE`
-     |
-     = help: set it, or write KEY=VALUE
+    hint: set it, or write KEY=VALUE
 
     error: PLIMSOLL_PULL: `perhaps` is neither true nor false
 
     error: PLIMSOLL_ENGINE: `dockr` is no engine
-     |
-     = help: did you mean `docker`?
+    hint: did you mean `docker`?
     ");
 }
 

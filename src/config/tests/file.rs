@@ -95,6 +95,7 @@ fn anchors_and_aliases_are_followed() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "the snapshot is long")]
 fn every_fault_is_shown_at_once_with_its_line() {
     assert_snapshot!(bad("\
 build:
@@ -119,7 +120,7 @@ surprise: 1
     2 |   contxt: .
       |   ^^^^^^
       |
-      = help: did you mean `context`?
+      = hint: did you mean `context`?
 
     error: `no-cache` wants true or false, not the text `yes please`
      --> plimsoll.yaml:3:13
@@ -133,7 +134,7 @@ surprise: 1
     4 |   target: true
       |           ^^^^
       |
-      = help: if the text is meant, quote it: "true"
+      = hint: if the text is meant, quote it: "true"
 
     error: `target` is set twice
      --> plimsoll.yaml:5:3
@@ -143,15 +144,15 @@ surprise: 1
     5 |   target: [a]
       |   ^^^^^^
       |
-      = help: keep one of the two
+      = hint: keep one of the two
 
-    error: `tag`: `-bad-`: starts with `-`
+    error: `tag`: `-bad-`: character 1, `-`, may not start a tag
      --> plimsoll.yaml:7:8
       |
     7 |   tag: -bad-
       |        ^^^^^
       |
-      = help: a tag is 1 to 32 letters, digits, `_`, `.`, `-`, first no `.` or `-`: `1.0-1`
+      = hint: a good tag is `1.0-1`: version and number of the build
 
     error: `profile`: `containr` is no profile
      --> plimsoll.yaml:9:12
@@ -159,7 +160,7 @@ surprise: 1
     9 |   profile: containr
       |            ^^^^^^^^
       |
-      = help: did you mean `container`?
+      = hint: did you mean `container`?
 
     error: `rule`: `HasLicence` is no rule
       --> plimsoll.yaml:11:13
@@ -167,7 +168,7 @@ surprise: 1
     11 |     - rule: HasLicence
        |             ^^^^^^^^^^
        |
-       = help: did you mean `has_licenses`?
+       = hint: did you mean `has_licenses`?
 
     error: the exception expired on 2026-11-21 (today is 2026-11-22 UTC)
       --> plimsoll.yaml:13:16
@@ -175,7 +176,7 @@ surprise: 1
     13 |       expires: 2026-11-21
        |                ^^^^^^^^^^
        |
-       = help: mend what it excuses and remove it, or have it granted anew
+       = hint: mend what it excuses and remove it, or have it granted anew
 
     error: `reason` is missing here
       --> plimsoll.yaml:14:7
@@ -189,11 +190,12 @@ surprise: 1
     15 | surprise: 1
        | ^^^^^^^^
        |
-       = help: the keys here are `project`, `company`, `contacts`, `source`, `build`, `image`, `scan`, `report`, `publish`, `rebuild`, `notify`, `checklist`, `stages`, `images`
+       = hint: the keys here are `project`, `company`, `contacts`, `source`, `build`, `image`, `scan`, `report`, `publish`, `rebuild`, `notify`, `checklist`, `stages`, `images`
     "#);
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "the snapshot is long")]
 fn wrong_types_say_what_was_found() {
     assert_snapshot!(bad("\
 build:
@@ -224,7 +226,7 @@ notify:
     3 |   platforms: linux/amd64
       |              ^^^^^^^^^^^
       |
-      = help: write `[linux/amd64]`
+      = hint: write `[linux/amd64]`
 
     error: `network`: `bridge` is no network
      --> plimsoll.yaml:4:12
@@ -232,7 +234,7 @@ notify:
     4 |   network: bridge
       |            ^^^^^^
       |
-      = help: one of `default`, `none`, `host`
+      = hint: one of `default`, `none`, `host`
 
     error: a secret with two sources
      --> plimsoll.yaml:7:12
@@ -240,7 +242,7 @@ notify:
     7 |       src: a
       |            ^
       |
-      = help: keep `src` or `env`
+      = hint: keep `src` or `env`
 
     error: `tag` wants text, not nothing
       --> plimsoll.yaml:10:6
@@ -248,7 +250,7 @@ notify:
     10 |   tag:
        |      ^
        |
-       = help: give it a value, or remove the key
+       = hint: give it a value, or remove the key
 
     error: `version` wants text, not a mapping
       --> plimsoll.yaml:11:12
@@ -262,7 +264,7 @@ notify:
     12 | scan: true
        |       ^^^^
        |
-       = help: with the keys `profile`, `only`, `required`, `exceptions`, `base`, `advisories`
+       = hint: with the keys `profile`, `only`, `required`, `exceptions`, `base`, `advisories`
 
     error: `report`: `pdf` is no report format
       --> plimsoll.yaml:13:10
@@ -270,7 +272,7 @@ notify:
     13 | report: [pdf=x, json=]
        |          ^^^^^
        |
-       = help: one of `table`, `json`, `sarif`, `junit`
+       = hint: one of `table`, `json`, `sarif`, `junit`
 
     error: `report`: an empty path
       --> plimsoll.yaml:13:17
@@ -301,7 +303,7 @@ fn a_second_document_is_a_fault() {
     3 | ---
       | ^^^
       |
-      = help: keep one document: remove this `---` and what follows
+      = hint: keep one document: remove this `---` and what follows
     ");
 }
 
@@ -314,7 +316,7 @@ fn tabs_are_named() {
     2 |     pull: true
       |     ^
       |
-      = help: indent with spaces: YAML forbids tabs
+      = hint: indent with spaces: YAML forbids tabs
     ");
 }
 
@@ -338,7 +340,7 @@ fn tags_and_complex_keys_are_faults() {
     1 | build: !secret {pull: true}
       |        ^^^^^^^^^
       |
-      = help: remove the `!…` before this value
+      = hint: remove the `!…` before this value
 
     error: a key must be a text
      --> plimsoll.yaml:2:3
@@ -352,7 +354,7 @@ fn tags_and_complex_keys_are_faults() {
     4 | <<: {}
       | ^^
       |
-      = help: the keys here are `project`, `company`, `contacts`, `source`, `build`, `image`, `scan`, `report`, `publish`, `rebuild`, `notify`, `checklist`, `stages`, `images`
+      = hint: the keys here are `project`, `company`, `contacts`, `source`, `build`, `image`, `scan`, `report`, `publish`, `rebuild`, `notify`, `checklist`, `stages`, `images`
     ");
 }
 
@@ -456,4 +458,22 @@ fn the_schema_refuses_what_the_decoder_refuses() {
         let value: serde_json::Value = serde_yaml::from_str(text).unwrap();
         assert!(validator.is_valid(&value), "{text}");
     }
+}
+
+#[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the schema that is shipped is a file"
+)]
+fn the_shipped_schema_is_fresh() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/plimsoll.schema.json");
+    let fresh = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, &fresh).unwrap();
+    }
+    let shipped = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        shipped == fresh,
+        "{path} is stale: run the tests with UPDATE=1"
+    );
 }

@@ -1,6 +1,9 @@
 //! Files that mean harm end in a fault, soon and without much memory.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use proptest::prelude::*;
 
@@ -23,7 +26,7 @@ fn billion_laughs_end_in_a_fault() {
     let mut text = String::from("a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n");
     for level in 1..12 {
         let below = format!("*a{}, ", level - 1).repeat(9);
-        text += &format!("a{level}: &a{level} [{below}]\n");
+        writeln!(text, "a{level}: &a{level} [{below}]").unwrap();
     }
     let said = soon("a bomb", || bad(&text));
     assert!(
@@ -38,7 +41,7 @@ fn deep_nesting_ends_in_a_fault() {
     let dashes = format!("build:\n  {}x", "- ".repeat(10_000));
     let mut block = String::new();
     for depth in 0..1_200 {
-        block += &format!("{}k:\n", " ".repeat(depth));
+        writeln!(block, "{}k:", " ".repeat(depth)).unwrap();
     }
     for text in [flow, dashes, block] {
         let said = soon("nesting", || bad(&text));
@@ -86,7 +89,7 @@ fn what_is_not_utf8_is_pointed_at() {
     2 |   target: ��
       |           ^
       |
-      = help: save the file as UTF-8
+      = hint: save the file as UTF-8
     ");
     let utf16: Vec<u8> = "build: {}"
         .encode_utf16()
@@ -104,7 +107,10 @@ fn a_nul_does_not_hide_what_follows() {
 
 #[test]
 fn many_faults_are_counted() {
-    let text: String = (0..500).map(|n| format!("key{n}: 1\n")).collect();
+    let text = (0..500)
+        .map(|n| format!("key{n}: 1"))
+        .collect::<Vec<_>>()
+        .join("\n");
     let said = bad(&text);
     assert!(said.ends_with("… and 450 more faults"), "{said}");
 }
@@ -128,7 +134,8 @@ proptest! {
             ("( ){0,6}", "(build|image|scan|tag|args|secrets|exceptions|report|images|- |name|&a|\\*a)?",
              "(: |:|: \\[|: \\{)?", "[a-z0-9.\\[\\]{}\"', &*-]{0,8}"), 0..12)
     ) {
-        let text: String = lines.into_iter().map(|(a, b, c, d)| format!("{a}{b}{c}{d}\n")).collect();
+        let lines = lines.into_iter().map(|(a, b, c, d)| format!("{a}{b}{c}{d}"));
+        let text = lines.collect::<Vec<_>>().join("\n");
         let (_, faults) = read(&text);
         let _ = faults.render(false);
     }

@@ -1,9 +1,10 @@
 //! Tests of the configuration as a whole.
 
+mod cli;
 mod environment;
 mod file;
 mod hostile;
-mod load;
+mod merge;
 
 use super::{Faults, Settings, Words, decode};
 

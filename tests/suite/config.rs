@@ -1,21 +1,39 @@
-//! Everything merged: precedence, paths, secrets, several images.
+//! Everything merged: precedence, paths, secrets, several images, and the plan that comes of it.
 #![expect(
     clippy::disallowed_methods,
-    reason = "the repositories of these tests are made on disk"
+    clippy::unwrap_used,
+    reason = "the repositories of these tests are made on disk, and a test may panic"
 )]
 
 use std::{ffi::OsString, path::Path};
 
-use proptest::prelude::*;
+use plimsoll::{
+    config::{Cli, Config, ConfigError, Environment, Stage, Words, load},
+    error::{Error, ExitCode},
+    plan::{describe, plan},
+    policy::Profile,
+};
 use tempfile::TempDir;
 
-use super::{TODAY, WORDS, environment::environment};
-use crate::{
-    config::{
-        Cli, Config, ConfigError, Origin, Setting, Settings, Sourced, Stage, load, resolve::merge,
+const TODAY: jiff::civil::Date = jiff::civil::date(2026, 11, 22);
+
+const WORDS: Words = Words {
+    rule: |name| match name {
+        "has_licenses" | "HasLicense" => Some("has_licenses"),
+        "good_tags" | "HasUniqueTag" => Some("good_tags"),
+        _ => None,
     },
-    plan::{describe, plan},
+    rules: &["has_licenses", "good_tags"],
+    formats: &["table", "json", "sarif", "junit"],
 };
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    Environment::new(
+        variables
+            .iter()
+            .map(|(name, value)| (name.into(), value.into())),
+    )
+}
 
 /// A repository of these files; a name that ends with `/` is a directory.
 fn repository(files: &[(&str, &str)]) -> TempDir {
@@ -47,7 +65,7 @@ fn configure(cwd: &Path, args: &str, variables: &[(&str, &str)]) -> Result<Confi
 fn refused(repository: &TempDir, args: &str, variables: &[(&str, &str)]) -> String {
     let error = configure(repository.path(), args, variables).unwrap_err();
     let root = repository.path().canonicalize().unwrap();
-    crate::error::Error::from(error)
+    Error::from(error)
         .render(false)
         .replace(root.to_str().unwrap(), "/repo")
 }
@@ -102,30 +120,6 @@ fn command_line_goes_before_environment_before_file_before_default() {
         args,
         [("A", "flag"), ("F", "file"), ("E", "env"), ("B", "flag")]
     );
-}
-
-fn target_setting(value: Option<u8>, origin: Origin) -> Settings {
-    let target: Setting<String> = value.map(|value| Sourced::new(value.to_string(), origin));
-    let build = crate::config::Build {
-        target,
-        ..Default::default()
-    };
-    Settings {
-        build: Some(Sourced::new(build, Origin::Default)),
-        ..Settings::default()
-    }
-}
-
-proptest! {
-    #[test]
-    fn the_highest_level_that_sets_a_value_wins(levels in proptest::collection::vec(proptest::option::of(any::<u8>()), 1..6)) {
-        let expected = levels.iter().flatten().next().map(u8::to_string);
-        let settings = levels.iter().enumerate().map(|(n, v)| target_setting(*v, Origin::Variable(n.to_string())));
-        let target = merge(settings).build.unwrap().value.target;
-        let level = levels.iter().position(Option::is_some).map(|n| n.to_string());
-        prop_assert_eq!(target.as_ref().map(|t| t.origin.to_string()), level);
-        prop_assert_eq!(target.map(|t| t.value), expected);
-    }
 }
 
 #[test]
@@ -189,7 +183,7 @@ fn paths_that_do_not_work_are_all_named() {
     3 |   build: {context: sub, dockerfile: none.Dockerfile}
       |                                     ^^^^^^^^^^^^^^^
       |
-      = help: name it with `--file` or `build.dockerfile`
+      = hint: name it with `--file` or `build.dockerfile`
 
     error: context `..` lies outside the repository
      --> plimsoll.yaml:5:20
@@ -197,7 +191,7 @@ fn paths_that_do_not_work_are_all_named() {
     5 |   build: {context: ..}
       |                    ^^
       |
-      = help: it is /parent, the repository root is /repo; move it in, or put plimsoll.yaml further up
+      = hint: it is /parent, the repository root is /repo; move it in, or put plimsoll.yaml further up
 
     error: context `nowhere`: does not exist
      --> plimsoll.yaml:7:20
@@ -205,7 +199,7 @@ fn paths_that_do_not_work_are_all_named() {
     7 |   build: {context: nowhere}
       |                    ^^^^^^^
       |
-      = help: looked for /repo/nowhere
+      = hint: looked for /repo/nowhere
 
     error: context `link` lies outside the repository
      --> plimsoll.yaml:9:20
@@ -213,7 +207,7 @@ fn paths_that_do_not_work_are_all_named() {
     9 |   build: {context: link}
       |                    ^^^^
       |
-      = help: it is /usr, the repository root is /repo; move it in, or put plimsoll.yaml further up
+      = hint: it is /usr, the repository root is /repo; move it in, or put plimsoll.yaml further up
 
     error: no Dockerfile `../outside`: there is no `../outside`
       --> plimsoll.yaml:11:23
@@ -221,7 +215,7 @@ fn paths_that_do_not_work_are_all_named() {
     11 |   build: {dockerfile: ../outside}
        |                       ^^^^^^^^^^
        |
-       = help: name it with `--file` or `build.dockerfile`
+       = hint: name it with `--file` or `build.dockerfile`
     ");
 }
 
@@ -270,13 +264,11 @@ fn the_dockerfile_is_looked_for_in_the_context_first() {
     }
     insta::assert_snapshot!(refused(&repo, "run --context ctx --file x", &[]), @r"
     error: --file: no Dockerfile `x`: there is neither `ctx/x` nor `x`
-     |
-     = help: name it with `--file` or `build.dockerfile`
+    hint: name it with `--file` or `build.dockerfile`
     ");
     insta::assert_snapshot!(refused(&repo, "run", &[]), @r"
     error: no Dockerfile: there is neither `Dockerfile` nor `Containerfile`
-     |
-     = help: name it with `--file` or `build.dockerfile`
+    hint: name it with `--file` or `build.dockerfile`
     ");
 }
 
@@ -348,8 +340,7 @@ fn secrets_are_read_from_where_the_user_says() {
     assert!(!format!("{config:?}").contains("inline"));
     insta::assert_snapshot!(refused(&repo, "run --secret id=x,src=nowhere --secret id=y --ssh default", &[]), @r"
     error: --secret: a secret wants one source: src or env
-     |
-     = help: write id=ID,src=FILE or id=ID,env=NAME; a secret itself never goes here
+    hint: write id=ID,src=FILE or id=ID,env=NAME; a secret itself never goes here
 
     error: secret `b`: the environment has no `B`
      --> plimsoll.yaml:1:43
@@ -357,13 +348,12 @@ fn secrets_are_read_from_where_the_user_says() {
     1 | build: {secrets: {a: {src: key}, b: {env: B}, d: {src: key}}}
       |                                           ^
       |
-      = help: set it in the CI's secrets and hand it to this step
+      = hint: set it in the CI's secrets and hand it to this step
 
     error: --secret: secret `x`: cannot read nowhere: No such file or directory (os error 2)
 
     error: --ssh: ssh `default`: no agent, `SSH_AUTH_SOCK` is not set
-     |
-     = help: start `ssh-agent`, or name a key: ID=PATH
+    hint: start `ssh-agent`, or name a key: ID=PATH
     ");
     // What is only looked at needs no secrets.
     configure(repo.path(), "check", &[]).unwrap();
@@ -382,27 +372,23 @@ fn faults_of_all_levels_are_shown_together() {
     1 | build: {contxt: .}
       |         ^^^^^^
       |
-      = help: did you mean `context`?
+      = hint: did you mean `context`?
 
-    error: --tag: `a/b`: `/` is none of letters, digits, `_`, `.` and `-`
-     |
-     = help: a tag is 1 to 32 letters, digits, `_`, `.`, `-`, first no `.` or `-`: `1.0-1`
+    error: --tag: `a/b`: character 2, `/`, is not a letter, digit, `_`, `.` or `-` of ASCII
+    hint: a good tag is `1.0-1`: version and number of the build
 
     error: --skip: no reason is given for skipping `has_licenses`
-     |
-     = help: write RULE=REASON: the reason goes into the reports
+    hint: write RULE=REASON: the reason goes into the reports
 
     error: --format: `pdf` is no report format
-     |
-     = help: one of `table`, `json`, `sarif`, `junit`
+    hint: one of `table`, `json`, `sarif`, `junit`
 
     error: PLIMSOLL_PULL: `x` is neither true nor false
 
     error: SOURCE_DATE_EPOCH: `soon` is no number of seconds since 1970
 
     error: STAGE: the stage scan needs the stage build
-     |
-     = help: to assess an image that exists, use `plimsoll scan IMAGE`
+    hint: to assess an image that exists, use `plimsoll scan IMAGE`
     ");
 }
 
@@ -488,4 +474,96 @@ fn several_images_make_several_plans() {
     report table to standard output  (plimsoll.yaml:11:9)
     ");
     assert!(refused(&repo, "run --file a.Dockerfile", &[]).contains("several images"));
+}
+
+#[test]
+fn the_name_of_the_image_is_a_reference() {
+    let repo = repository(&[("Dockerfile", "")]);
+    configure(repo.path(), "run --image localhost:5000/team/app", &[]).unwrap();
+    for (image, said) in [
+        ("registry.example.com/Team/app", "not an image reference"),
+        (
+            "registry.example.com/app:1.0",
+            "the tag goes into `image.tag`",
+        ),
+        ("app", "names no registry"),
+    ] {
+        let shown = refused(&repo, &format!("run --image {image}"), &[]);
+        assert!(
+            shown.starts_with("error: --image: ") && shown.contains(said),
+            "{shown}"
+        );
+    }
+    let repo = repository(&[
+        ("Dockerfile", ""),
+        ("plimsoll.yaml", "image: {repository: a/b}\n"),
+    ]);
+    assert!(refused(&repo, "run", &[]).contains("`image.registry` is missing"));
+}
+
+#[test]
+fn exceptions_of_all_levels_hold_together() {
+    let text = "scan: {exceptions: [{rule: good_tags, reason: file}]}\n";
+    let repo = repository(&[("Dockerfile", ""), ("plimsoll.yaml", text)]);
+    let config = configure(repo.path(), "run --skip HasLicense=flag", &[]).unwrap();
+    let exceptions = plan(&config).remove(0).scan.exceptions;
+    let rules: Vec<&str> = exceptions.iter().map(|it| it.rule.as_str()).collect();
+    assert_eq!(rules, ["has_licenses", "good_tags"]);
+}
+
+#[test]
+fn what_the_file_says_of_its_image_does_not_concern_another() {
+    let text = "build: {platforms: [linux/arm64]}\nimage: {tag: 1.0-1}\n";
+    let repo = repository(&[("plimsoll.yaml", text)]);
+    let scan = plan(&configure(repo.path(), "scan oci:x", &[]).unwrap())
+        .remove(0)
+        .scan;
+    assert_eq!(
+        (scan.platforms.len(), scan.tags.len(), scan.tags_given),
+        (0, 1, false)
+    );
+    let args = "scan oci:x --platform linux/s390x --tag 2.0-1";
+    let scan = plan(&configure(repo.path(), args, &[]).unwrap())
+        .remove(0)
+        .scan;
+    assert_eq!((scan.platforms.len(), scan.tags_given), (1, true));
+}
+
+#[test]
+fn two_reports_cannot_go_to_the_same_place() {
+    let repo = repository(&[
+        ("Dockerfile", ""),
+        ("plimsoll.yaml", "report: [table, json=a]\n"),
+    ]);
+    for args in [
+        "run --report json",
+        "run --report sarif=a",
+        "run -f table -f json",
+    ] {
+        let shown = refused(&repo, args, &[]);
+        assert!(shown.contains("both go to"), "{shown}");
+    }
+    let config = configure(repo.path(), "run -f json -f sarif=a --report table=b", &[]).unwrap();
+    let formats: Vec<&str> = config
+        .reports
+        .iter()
+        .map(|it| it.value.format.as_str())
+        .collect();
+    assert_eq!(formats, ["json", "sarif", "table"]);
+}
+
+#[test]
+fn a_scan_of_one_image_leaves_the_list_of_images_alone() {
+    let text = "scan: {profile: root}\nimages:\n- name: a\n- name: b\n";
+    let repo = repository(&[("plimsoll.yaml", text)]);
+    let config = configure(repo.path(), "scan oci:x", &[("PLIMSOLL_TGA", "1")]).unwrap();
+    assert_eq!((config.images.len(), config.warnings.len()), (1, 2));
+    assert_eq!(plan(&config)[0].scan.profile, Profile::Root);
+}
+
+#[test]
+fn a_fault_of_the_configuration_is_a_usage_error() {
+    let repo = repository(&[("plimsoll.yaml", "surprise: 1\n")]);
+    let error = Error::from(configure(repo.path(), "check", &[]).unwrap_err());
+    assert_eq!(error.exit_code(), ExitCode::Usage);
 }
