@@ -68,7 +68,11 @@ fn continuation_lints(file: &Dockerfile, line: &LogicalLine) -> Vec<Lint> {
             "take the continuation character away",
         ));
     }
-    if let Some(first) = line.empty_lines.first().filter(|_| line.open_end.is_none()) {
+    let meant = |index: &&usize| match &line.swallowed {
+        Some(swallowed) if swallowed.split => **index < swallowed.after,
+        _ => line.open_end.is_none(),
+    };
+    if let Some(first) = line.empty_lines.iter().find(meant) {
         found.push(lint(
             "dockerfile/empty-continuation-line",
             "an empty line stands inside a continued instruction",
