@@ -79,6 +79,11 @@ impl LogicalLine {
     }
 }
 
+/// How far the end of a here-document that was opened wrongly is looked for, in lines.
+const SPACED_LOOK_AHEAD: usize = 1000;
+/// Instructions longer than this, in bytes, are not searched for swallowed ones.
+const MAX_SEARCHED: usize = 16 << 10;
+
 const KEYWORDS: [&str; 18] = [
     "ADD",
     "ARG",
@@ -257,7 +262,7 @@ impl Joiner<'_> {
         };
         let delimiter = name.text.trim_matches(['"', '\'']);
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let end = (self.next..)
+        let end = (self.next..self.next + SPACED_LOOK_AHEAD)
             .map_while(|index| Some((index, self.source.line(index)?)))
             .find(|(_, text)| text.trim_start_matches('\t') == delimiter);
         let (Some((end, _)), true) = (end, delimiter.chars().all(plain)) else {
@@ -285,7 +290,11 @@ fn swallowed(
     gap: bool,
 ) -> Option<Swallowed> {
     let (keyword, rest) = line.split_once([' ', '\t'])?;
-    if !KEYWORDS.contains(&keyword) || rest.trim().is_empty() || in_quotes(before) {
+    if !KEYWORDS.contains(&keyword)
+        || rest.trim().is_empty()
+        || before.len() > MAX_SEARCHED
+        || in_quotes(before)
+    {
         return None;
     }
     let first = before.split_whitespace().next()?.to_ascii_uppercase();

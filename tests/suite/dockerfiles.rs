@@ -1,6 +1,12 @@
 //! Real-life Dockerfiles (`tests/data/dockerfiles`, see `SOURCES.md` there): what is read of each,
 //! with lines, and what is predicted. The expectations were written by reading the files.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by a panic, and says aloud what it skips"
+)]
+
 use std::fmt::Write as _;
 
 use plimsoll::{
