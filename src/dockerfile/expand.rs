@@ -6,6 +6,10 @@ use std::iter::Peekable;
 const MAX_BYTES: usize = 64 << 10;
 /// Nesting of `${a:-${b:-…}}` above this is not followed.
 const MAX_DEPTH: usize = 32;
+/// Patterns above this number in one word are not followed, and each costs so many bytes of the
+/// budget: matching is the one thing here that is not linear.
+const MAX_PATTERNS: usize = 16;
+const PATTERN_COST: usize = 64 << 10;
 /// Values longer than this are not matched against patterns.
 const MAX_PATTERN_VALUE: usize = 2 << 10;
 
@@ -27,6 +31,8 @@ pub(super) struct Expanded {
     pub(super) text: String,
     /// what kept it from being known whole
     pub(super) unknown: Vec<String>,
+    /// what it took, in bytes of work
+    pub(super) cost: usize,
 }
 
 /// Expands one word.
@@ -37,9 +43,11 @@ pub(super) fn expand(word: &str, escape: char, lookup: &dyn Fn(&str) -> Variable
         lookup,
         out: Expanded::default(),
         depth: 0,
+        patterns: 0,
     };
     let text = expander.until(None);
     Expanded {
+        cost: text.len() + expander.patterns * PATTERN_COST,
         text,
         unknown: expander.out.unknown,
     }
@@ -51,6 +59,7 @@ struct Expander<'a, I: Iterator<Item = char>> {
     lookup: &'a dyn Fn(&str) -> Variable,
     out: Expanded,
     depth: usize,
+    patterns: usize,
 }
 
 impl<I: Iterator<Item = char>> Expander<'_, I> {
@@ -230,7 +239,12 @@ impl<I: Iterator<Item = char>> Expander<'_, I> {
         change: impl Fn(&str) -> String,
     ) -> String {
         match found {
-            Variable::Set(value) if value.len() <= MAX_PATTERN_VALUE => change(&value),
+            Variable::Set(value)
+                if value.len() <= MAX_PATTERN_VALUE && self.patterns < MAX_PATTERNS =>
+            {
+                self.patterns += 1;
+                change(&value)
+            }
             Variable::Unset => String::new(),
             _ => {
                 self.unknown(name);
@@ -250,23 +264,18 @@ fn strip(value: &str, pattern: &str, prefix: bool, longest: bool) -> String {
     if prefix == longest {
         cuts.reverse();
     }
-    let (part, kept): (fn(&str, usize) -> &str, fn(&str, usize) -> &str) = if prefix {
-        (before, behind)
-    } else {
-        (behind, before)
+    let part = |cut: usize, front: bool| {
+        let range = if front {
+            value.get(..cut)
+        } else {
+            value.get(cut..)
+        };
+        range.unwrap_or("")
     };
     let cut = cuts
         .into_iter()
-        .find(|cut| regex.is_match(part(value, *cut)));
-    cut.map_or(value, |cut| kept(value, cut)).to_owned()
-}
-
-fn before(value: &str, cut: usize) -> &str {
-    value.get(..cut).unwrap_or("")
-}
-
-fn behind(value: &str, cut: usize) -> &str {
-    value.get(cut..).unwrap_or("")
+        .find(|cut| regex.is_match(part(*cut, prefix)));
+    cut.map_or(value, |cut| part(cut, !prefix)).to_owned()
 }
 
 fn replace(value: &str, pattern: &str, with: &str, all: bool) -> String {

@@ -113,8 +113,8 @@ fn only_maker(
     let makes = |index: &usize| !matches!(events.get(*index), None | Some(Event::Metadata));
     let is_workdir = |index: &usize| matches!(events.get(*index), Some(Event::Workdir(_)));
     let last = group.end.checked_sub(1)?;
-    let mut makers = group.filter(|index| makes(index) && (*index == last || !is_workdir(index)));
-    match (makers.next(), makers.next()) {
+    let mut found = group.filter(|index| makes(index) && (*index == last || !is_workdir(index)));
+    match (found.next(), found.next()) {
         (Some(only), None) => steps.get(only).copied().flatten(),
         _ => None,
     }

@@ -79,6 +79,11 @@ impl LogicalLine {
     }
 }
 
+/// How far the end of a here-document that was opened wrongly is looked for, in lines.
+const SPACED_LOOK_AHEAD: usize = 1000;
+/// Instructions longer than this, in bytes, are not searched for swallowed ones.
+const MAX_SEARCHED: usize = 16 << 10;
+
 const KEYWORDS: [&str; 18] = [
     "ADD",
     "ARG",
@@ -238,6 +243,41 @@ impl Joiner<'_> {
             }
             line.heredocs.push(heredoc);
         }
+        self.spaced_heredoc(line);
+    }
+
+    /// `<< EOF`: the space keeps it from being a here-document, so that the lines behind it are
+    /// read as instructions. Told once, and the lines are left out, when an end does follow.
+    fn spaced_heredoc(&mut self, line: &LogicalLine) {
+        let words = super::words::split(&line.text, 0, self.escape);
+        let of_run = words
+            .first()
+            .is_some_and(|word| word.text.eq_ignore_ascii_case("RUN"));
+        let opening = words.windows(2).find_map(|pair| match pair {
+            [arrows, name] if arrows.text == "<<" || arrows.text == "<<-" => Some((arrows, name)),
+            _ => None,
+        });
+        let Some((arrows, name)) = opening.filter(|_| of_run) else {
+            return;
+        };
+        let delimiter = name.text.trim_matches(['"', '\'']);
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let end = (self.next..self.next + SPACED_LOOK_AHEAD)
+            .map_while(|index| Some((index, self.source.line(index)?)))
+            .find(|(_, text)| text.trim_start_matches('\t') == delimiter);
+        let (Some((end, _)), true) = (end, delimiter.chars().all(plain)) else {
+            return;
+        };
+        self.next = end + 1;
+        self.faults.push(ParseFault::at(
+            self.source,
+            line.raw(arrows.span.start..name.span.end),
+            format!(
+                "`{} {}` opens no here-document, so the lines behind it are taken as instructions",
+                arrows.text, name.text
+            ),
+            format!("write {}{} without a space", arrows.text, name.text),
+        ));
     }
 }
 
@@ -250,7 +290,11 @@ fn swallowed(
     gap: bool,
 ) -> Option<Swallowed> {
     let (keyword, rest) = line.split_once([' ', '\t'])?;
-    if !KEYWORDS.contains(&keyword) || rest.trim().is_empty() || in_quotes(before) {
+    if !KEYWORDS.contains(&keyword)
+        || rest.trim().is_empty()
+        || before.len() > MAX_SEARCHED
+        || in_quotes(before)
+    {
         return None;
     }
     let first = before.split_whitespace().next()?.to_ascii_uppercase();
@@ -344,7 +388,7 @@ mod tests {
         assert_eq!(texts, ["LABEL a=1   b=2 c=3", "USER 1"]);
         assert_eq!(found[0].empty_lines, [2]);
         let b = found[0].text.find("b=2").unwrap();
-        assert_eq!(found[0].raw(b..b + 3), 21..24);
+        assert_eq!(found[0].raw(b..b + 3), 22..25);
     }
 
     #[test]

@@ -45,8 +45,10 @@ fn continuation_lints(file: &Dockerfile, line: &LogicalLine) -> Vec<Lint> {
     if let Some(swallowed) = line.swallowed.as_ref().filter(|swallowed| !swallowed.split) {
         let keyword = line.text.split_whitespace().next().unwrap_or("");
         found.push(lint(
-            "dockerfile/dangling-continuation",
-            "a dangling line continuation swallows the next instruction",
+            (
+                "dockerfile/dangling-continuation",
+                "a dangling line continuation swallows the next instruction",
+            ),
             LintLevel::Warning,
             &swallowed.keyword,
             fault::dangling_message(keyword, swallowed),
@@ -56,8 +58,10 @@ fn continuation_lints(file: &Dockerfile, line: &LogicalLine) -> Vec<Lint> {
     }
     if let Some(last) = line.open_end {
         found.push(lint(
-            "dockerfile/continuation-at-end",
-            "a line continuation leads to the end of the file",
+            (
+                "dockerfile/continuation-at-end",
+                "a line continuation leads to the end of the file",
+            ),
             LintLevel::Warning,
             "end",
             format!(
@@ -68,10 +72,16 @@ fn continuation_lints(file: &Dockerfile, line: &LogicalLine) -> Vec<Lint> {
             "take the continuation character away",
         ));
     }
-    if let Some(first) = line.empty_lines.first().filter(|_| line.open_end.is_none()) {
+    let meant = |index: &&usize| match &line.swallowed {
+        Some(swallowed) if swallowed.split => **index < swallowed.after,
+        _ => line.open_end.is_none(),
+    };
+    if let Some(first) = line.empty_lines.iter().find(meant) {
         found.push(lint(
-            "dockerfile/empty-continuation-line",
-            "an empty line stands inside a continued instruction",
+            (
+                "dockerfile/empty-continuation-line",
+                "an empty line stands inside a continued instruction",
+            ),
             LintLevel::Note,
             "empty",
             format!("line {} is empty inside a continued instruction", first + 1),
@@ -85,22 +95,25 @@ fn continuation_lints(file: &Dockerfile, line: &LogicalLine) -> Vec<Lint> {
 fn instruction_lints(file: &Dockerfile, instruction: &Instruction) -> Vec<Lint> {
     match (&instruction.arguments, instruction.keyword) {
         (_, Keyword::Arg | Keyword::Env) => secrets(file, instruction),
-        (Arguments::Text(word), Keyword::Maintainer) => vec![lint(
-            "dockerfile/maintainer-deprecated",
-            "MAINTAINER sets no label",
+        (Arguments::Text(word), Keyword::Maintainer) => {
+            vec![lint(
+            ("dockerfile/maintainer-deprecated", "MAINTAINER sets no label"),
             LintLevel::Note,
             "MAINTAINER",
             "MAINTAINER is deprecated, and sets the author of the image, not the label maintainer"
                 .to_owned(),
             file.location(instruction),
             &format!("write LABEL maintainer={:?}", word.text),
-        )],
+        )]
+        }
         (Arguments::Text(word), Keyword::Cmd | Keyword::Entrypoint)
             if word.text.starts_with("[\"") || word.text.starts_with("['") =>
         {
             vec![lint(
-                "dockerfile/not-json",
-                "a command that looks like a JSON array is none",
+                (
+                    "dockerfile/not-json",
+                    "a command that looks like a JSON array is none",
+                ),
                 LintLevel::Warning,
                 instruction.keyword.name(),
                 format!(
@@ -140,8 +153,7 @@ fn secrets(file: &Dockerfile, instruction: &Instruction) -> Vec<Lint> {
         };
         let name = pair.key.text.trim_matches(['"', '\'']);
         found.push(lint(
-            rule,
-            "a secret is given by ARG or ENV",
+            (rule, "a secret is given by ARG or ENV"),
             level,
             name,
             format!("{keyword} {name} looks like a secret: its value stays in the image's {kept}"),
@@ -160,8 +172,7 @@ fn names_secret(name: &str) -> bool {
 }
 
 fn lint(
-    rule: &str,
-    title: &str,
+    (rule, title): (&str, &str),
     level: LintLevel,
     key: &str,
     message: String,

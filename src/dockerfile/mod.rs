@@ -12,6 +12,7 @@ mod instruction;
 mod lines;
 mod lint;
 mod predict;
+mod read;
 mod resolve;
 mod source;
 mod stage;

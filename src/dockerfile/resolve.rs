@@ -1,6 +1,8 @@
 //! The stage that is built and the stages below it, down to the base image: what is in effect at
 //! its end, and every instruction on the way with its variables expanded.
 
+use std::cell::Cell;
+
 use indexmap::IndexMap;
 
 use super::{
@@ -23,6 +25,10 @@ const AUTOMATIC: [&str; 10] = [
     "TARGETSTAGE",
     "BUILDKIT_MULTI_PLATFORM",
 ];
+
+/// What all expansions of one file may take together, in bytes: a file can name a long value on
+/// each of its lines.
+const BUDGET: usize = 16 << 20;
 
 /// The target names no stage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -131,6 +137,7 @@ impl Dockerfile {
                 args: IndexMap::new(),
                 env: IndexMap::new(),
                 scratch: base == Base::Scratch,
+                budget: Cell::new(BUDGET),
                 given: args,
                 globals: &globals.args,
             },
@@ -189,7 +196,7 @@ impl Dockerfile {
             }
             let base = match image {
                 Expanded { text, .. } if text == "scratch" => Base::Scratch,
-                Expanded { text, unknown } if unknown.is_empty() && !text.is_empty() => {
+                Expanded { text, unknown, .. } if unknown.is_empty() && !text.is_empty() => {
                     Base::Image(text)
                 }
                 Expanded { text, .. } => Base::Unknown(text),
@@ -204,6 +211,7 @@ struct Scope<'a> {
     args: IndexMap<String, Variable>,
     env: IndexMap<String, Variable>,
     scratch: bool,
+    budget: Cell<usize>,
     given: &'a IndexMap<String, String>,
     globals: &'a IndexMap<String, Variable>,
 }
@@ -218,6 +226,7 @@ impl<'a> Scope<'a> {
             args: IndexMap::new(),
             env: IndexMap::new(),
             scratch: true,
+            budget: Cell::new(BUDGET),
             given,
             globals: &NO_GLOBALS,
         };
@@ -267,14 +276,23 @@ impl<'a> Scope<'a> {
     }
 
     fn expand(&self, word: &str, escape: char) -> Expanded {
-        expand(word, escape, &|name| {
+        if self.budget.get() == 0 {
+            return Expanded {
+                unknown: vec!["variables of a file that expands without end".to_owned()],
+                ..Expanded::default()
+            };
+        }
+        let expanded = expand(word, escape, &|name| {
             let known = self.env.get(name).or_else(|| self.args.get(name));
             known.cloned().unwrap_or(if self.scratch || name == "PATH" {
                 Variable::Unset
             } else {
                 Variable::Unknown
             })
-        })
+        });
+        self.budget
+            .set(self.budget.get().saturating_sub(expanded.cost));
+        expanded
     }
 }
 
@@ -469,5 +487,17 @@ mod tests {
         text.push_str(&"ENV A=$A$A\n".repeat(200));
         text.push_str("USER $A\n");
         assert!(!resolve(&text, None, &[]).user.unwrap().unknown.is_empty());
+    }
+
+    #[test]
+    fn long_values_named_on_every_line_stay_bounded() {
+        let long = "x".repeat(60_000);
+        let lines: Vec<String> = (0..20_000)
+            .map(|index| format!("LABEL l{index}=$A${{A#x*}}"))
+            .collect();
+        let text = format!("FROM scratch\nENV A={long}\n{}\n", lines.join("\n"));
+        let labels = resolve(&text, None, &[]).labels;
+        let total: usize = labels.values().map(|label| label.value.len()).sum();
+        assert!(total < 20 << 20, "{total}");
     }
 }

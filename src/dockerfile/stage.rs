@@ -4,15 +4,16 @@ use std::collections::HashMap;
 
 use super::{
     fault::ParseFault,
-    instruction::{self, Arguments, Instruction, Keyword},
+    instruction::{Arguments, Instruction, Keyword},
     lines::{self, LogicalLine},
+    read,
     source::Source,
     words::Word,
 };
 use crate::finding::Location;
 
 /// Files above this are refused: no Dockerfile is that long.
-const MAX_BYTES: usize = 4 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// `# key=value` lines at the head of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,7 +88,7 @@ impl Dockerfile {
         faults.extend(more);
         let (mut global_args, mut stages) = (Vec::new(), Vec::<Stage>::new());
         for line in &lines {
-            let instruction = match instruction::parse(&source, line, escape) {
+            let instruction = match read::parse(&source, line, escape) {
                 Ok(instruction) => instruction,
                 Err(fault) => {
                     faults.push(fault);

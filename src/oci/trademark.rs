@@ -99,7 +99,7 @@ mod tests {
 
         #[test]
         fn starting_with_the_trademark_always_violates(gap in "[^a-zA-Z0-9]{0,5}", rest in ".{0,20}") {
-            let text = format!("{}red{}hat{}", gap, gap, rest);
+            let text = format!("{gap}red{gap}hat{rest}");
             prop_assert!(violates(&text));
         }
     }

@@ -11,6 +11,7 @@
 mod support;
 mod architecture;
 mod config;
+mod dockerfiles;
 mod docs;
 mod example;
 mod fixtures;

@@ -58,9 +58,8 @@ impl KnownBase {
     pub(super) fn of(base: &Base) -> Self {
         let reference = match base {
             Base::Scratch => return Self::Scratch,
-            Base::Image(reference) => reference,
             // `registry.access.redhat.com/ubi9/ubi:${V}` still tells where it is from.
-            Base::Unknown(reference) => reference,
+            Base::Image(reference) | Base::Unknown(reference) => reference,
         };
         let (registry, path) = reference.split_once('/').unwrap_or(("", reference));
         if RED_HAT.contains(&registry) {

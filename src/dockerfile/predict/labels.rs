@@ -49,14 +49,16 @@ fn source<'a>(case: &'a Case<'_>, name: &str) -> Source<'a> {
 
 pub(super) fn exists(case: &Case<'_>, name: &'static str) -> Outcome {
     match source(case, name) {
+        Source::Said {
+            value,
+            unknown: names,
+            ..
+        } if hangs_on(value, names) => {
+            unknown(format!("the value of the label {name} is not known"))
+        }
         Source::Outside(value) | Source::Said { value, .. } | Source::Base(value)
             if value.trim().is_empty() =>
         {
-            let unknown_value =
-                matches!(source(case, name), Source::Said { unknown, .. } if !unknown.is_empty());
-            if unknown_value {
-                return unknown(format!("the value of the label {name} is not known"));
-            }
             failed(missing(case, name, format!("the label {name} is empty")))
         }
         Source::Outside(value) => passed(format!("{name}={value}, given with the build")),
@@ -75,6 +77,17 @@ pub(super) fn exists(case: &Case<'_>, name: &'static str) -> Outcome {
             case.base_name()
         )),
     }
+}
+
+/// Whether a value is empty unless variables that are not known fill it.
+fn hangs_on(value: &str, unknown: &[String]) -> bool {
+    let filled = |value: String, name: &String| value.replace(&format!("${{{name}}}"), "");
+    !unknown.is_empty()
+        && unknown
+            .iter()
+            .fold(value.to_owned(), filled)
+            .trim()
+            .is_empty()
 }
 
 fn missing(case: &Case<'_>, name: &str, message: String) -> Finding {

@@ -82,7 +82,8 @@ fn copy(case: &Case<'_>, step: &Step) -> Option<Effect> {
     let licenses = ImagePath::from("/licenses");
     let target = ImagePath::from(step.workdir.as_str()).join(destination);
     let below = target.is_under(&licenses);
-    if !below && !(licenses.is_under(&target) && target.as_bytes().is_empty()) {
+    let above = target.as_bytes().is_empty();
+    if !below && !above {
         return None;
     }
     if !step.known {
@@ -119,10 +120,10 @@ fn copied(case: &Case<'_>, step: &Step, source: &str, below: bool) -> Option<Eff
         let name = name.trim_start_matches('-');
         let body = step.instruction.heredocs.iter().find(|h| h.name == name);
         let content = body.is_some_and(|body| !body.content.trim().is_empty());
-        return (below && content).then(|| Effect::Fills(what));
+        return (below && content).then_some(Effect::Fills(what));
     }
     if source.contains("://") {
-        return below.then(|| Effect::Fills(what));
+        return below.then_some(Effect::Fills(what));
     }
     let path = source.trim_start_matches("./").trim_matches('/');
     let path = if below {

@@ -189,9 +189,8 @@ impl Case<'_> {
     fn base_name(&self) -> &str {
         match &self.resolved.base {
             Base::Scratch => "scratch",
-            Base::Image(name) => name,
             Base::Unknown(name) if name.is_empty() => "an unknown image",
-            Base::Unknown(name) => name,
+            Base::Image(name) | Base::Unknown(name) => name,
         }
     }
 }

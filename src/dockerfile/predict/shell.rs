@@ -26,12 +26,10 @@ fn split(text: &str) -> Vec<Vec<String>> {
     while let Some(c) = chars.next() {
         match (reader.quote, c) {
             (Some(open), close) if open == close => reader.quote = None,
-            (Some('\''), c) => reader.push(c),
-            (_, '\\') => match chars.next() {
+            (quote, '\\') if quote != Some('\'') => match chars.next() {
                 Some('\n') | None => {}
                 Some(next) => reader.push(next),
             },
-            (Some(_), c) => reader.push(c),
             (None, '"' | '\'') => {
                 reader.quote = Some(c);
                 reader.word.get_or_insert_default();
@@ -46,7 +44,7 @@ fn split(text: &str) -> Vec<Vec<String>> {
                 reader.end_word();
             }
             (None, c) if c.is_whitespace() => reader.end_word(),
-            (None, c) => reader.push(c),
+            (_, c) => reader.push(c),
         }
     }
     reader.end_command();
