@@ -45,6 +45,7 @@ impl Packed {
 /// A database as one layer holds it.
 #[derive(Debug)]
 pub(super) struct LayerDatabase {
+    pub(super) path: ImagePath,
     sha256: Sha,
     /// of the write-ahead log beside it
     wal: Option<Sha>,
@@ -63,7 +64,7 @@ impl DatabaseFiles {
         self.files.insert(role.file_name(), (role, sha256, bytes));
     }
 
-    pub(super) fn read(mut self, packed: &Packed) -> Vec<LayerDatabase> {
+    pub(super) fn read(mut self, directory: &ImagePath, packed: &Packed) -> Vec<LayerDatabase> {
         let wal = self.files.remove(Role::Wal.file_name());
         let mut found = Vec::new();
         for (role, sha256, bytes) in self.files.into_values() {
@@ -71,6 +72,7 @@ impl DatabaseFiles {
                 .as_ref()
                 .filter(|(_, _, wal)| role == Role::Sqlite && !wal.is_empty());
             found.push(LayerDatabase {
+                path: directory.join(role.file_name()),
                 sha256,
                 wal: wal.map(|(_, sha256, _)| *sha256),
                 format: rpm::Format::detect(&bytes).map_or("unknown", rpm::Format::name),
@@ -151,7 +153,7 @@ pub(super) fn packages(
             if let Some(sha256) = log {
                 files.put(Role::Wal, sha256, wal);
             }
-            layer.extend(files.read(packed));
+            layer.extend(files.read(&path.parent().unwrap_or_default(), packed));
         }
     }
     let Some(database) = databases.iter().flatten().find(same) else {

@@ -10,6 +10,7 @@ mod content;
 mod database;
 mod error;
 mod fetch;
+mod header;
 mod layer;
 mod options;
 mod schedule;
