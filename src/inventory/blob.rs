@@ -81,13 +81,15 @@ struct Blob<'s> {
 
 impl Read for Blob<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        match self.inner.read(buf) {
-            Ok(n) => {
-                self.seen += n as u64;
-                Ok(n)
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
-            Err(error) => Err(io::Error::new(error.kind(), BlobError(error))),
+        loop {
+            return match self.inner.read(buf) {
+                Ok(n) => {
+                    self.seen += n as u64;
+                    Ok(n)
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => Err(io::Error::new(error.kind(), BlobError(error))),
+            };
         }
     }
 }

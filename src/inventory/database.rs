@@ -45,6 +45,7 @@ impl Packed {
 /// A database as one layer holds it.
 #[derive(Debug)]
 pub(super) struct LayerDatabase {
+    pub(super) path: ImagePath,
     sha256: Sha,
     /// of the write-ahead log beside it
     wal: Option<Sha>,
@@ -63,7 +64,7 @@ impl DatabaseFiles {
         self.files.insert(role.file_name(), (role, sha256, bytes));
     }
 
-    pub(super) fn read(mut self, packed: &Packed) -> Vec<LayerDatabase> {
+    pub(super) fn read(mut self, directory: &ImagePath, packed: &Packed) -> Vec<LayerDatabase> {
         let wal = self.files.remove(Role::Wal.file_name());
         let mut found = Vec::new();
         for (role, sha256, bytes) in self.files.into_values() {
@@ -71,6 +72,7 @@ impl DatabaseFiles {
                 .as_ref()
                 .filter(|(_, _, wal)| role == Role::Sqlite && !wal.is_empty());
             found.push(LayerDatabase {
+                path: directory.join(role.file_name()),
                 sha256,
                 wal: wal.map(|(_, sha256, _)| *sha256),
                 format: rpm::Format::detect(&bytes).map_or("unknown", rpm::Format::name),
@@ -110,10 +112,22 @@ fn read(
     Ok(list)
 }
 
+/// A file of the flattened tree.
+pub(super) struct Seen {
+    size: u64,
+    pub(super) sha256: Sha,
+    pub(super) layer: LayerIndex,
+}
+
 /// The packages of the image: those of the database that its flattened tree shows, and for each the
 /// first layer whose database has it.
-pub(super) fn packages(tree: &Tree<'_>, databases: &[Vec<LayerDatabase>]) -> Fact<Packages> {
-    let Some((path, sha256)) = visible(tree) else {
+pub(super) fn packages(
+    tree: &Tree<'_>,
+    databases: &mut [Vec<LayerDatabase>],
+    packed: &Packed,
+    fetch: impl Fn(Role, &Seen) -> Option<Vec<u8>>,
+) -> Fact<Packages> {
+    let Some((path, main)) = visible(tree) else {
         return Fact::Unmet(format!(
             "the image has no rpm database; looked for {} in /{}",
             [Role::Sqlite, Role::Ndb, Role::Bdb]
@@ -123,10 +137,28 @@ pub(super) fn packages(tree: &Tree<'_>, databases: &[Vec<LayerDatabase>]) -> Fac
         ));
     };
     let wal = wal(tree, &path);
-    let same = |database: &&LayerDatabase| database.sha256 == sha256 && database.wal == wal;
+    let log = wal.as_ref().map(|wal| wal.sha256);
+    let same = |database: &&LayerDatabase| database.sha256 == main.sha256 && database.wal == log;
+    if !databases.iter().flatten().any(|database| same(&database)) {
+        // Its log lies in another layer.
+        let role = Role::Sqlite;
+        let bytes = fetch(role, &main).zip(
+            wal.as_ref()
+                .map_or(Some(Vec::new()), |wal| fetch(Role::Wal, wal)),
+        );
+        let newest = main.layer.max(wal.map_or(main.layer, |wal| wal.layer));
+        if let (Some((bytes, wal)), Some(layer)) = (bytes, databases.get_mut(newest.0 as usize)) {
+            let mut files = DatabaseFiles::default();
+            files.put(role, main.sha256, bytes);
+            if let Some(sha256) = log {
+                files.put(Role::Wal, sha256, wal);
+            }
+            layer.extend(files.read(&path.parent().unwrap_or_default(), packed));
+        }
+    }
     let Some(database) = databases.iter().flatten().find(same) else {
         return Fact::Unmet(format!(
-            "`{path}` and its write-ahead log come from different layers; end the layer that installs packages with the database closed"
+            "`{path}` and its write-ahead log are in different layers, and one of them could not be read again"
         ));
     };
     match &database.packages {
@@ -164,7 +196,7 @@ pub(super) fn is_shipped(
 }
 
 /// The database file that rpm would open, and its digest.
-fn visible(tree: &Tree<'_>) -> Option<(ImagePath, Sha)> {
+fn visible(tree: &Tree<'_>) -> Option<(ImagePath, Seen)> {
     let mut empty = None;
     for directory in DIRECTORIES {
         let Ok(directory) = tree.resolve(&ImagePath::from(directory)) else {
@@ -173,27 +205,29 @@ fn visible(tree: &Tree<'_>) -> Option<(ImagePath, Sha)> {
         for role in [Role::Sqlite, Role::Ndb, Role::Bdb] {
             let path = directory.join(role.file_name());
             match file(tree, &path) {
-                Some((0, sha256)) => empty = empty.or(Some((path, sha256))),
-                Some((_, sha256)) => return Some((path, sha256)),
-                None => {}
+                Some(file) if file.size > 0 => return Some((path, file)),
+                file => empty = empty.or_else(|| Some((path, file?))),
             }
         }
     }
     empty
 }
 
-fn wal(tree: &Tree<'_>, database: &ImagePath) -> Option<Sha> {
+fn wal(tree: &Tree<'_>, database: &ImagePath) -> Option<Seen> {
     let path = database.parent()?.join(Role::Wal.file_name());
     let sqlite = database.file_name() == Some(Role::Sqlite.file_name().as_bytes());
-    file(tree, &path)
-        .filter(|(size, _)| sqlite && *size > 0)
-        .map(|(_, sha256)| sha256)
+    file(tree, &path).filter(|file| sqlite && file.size > 0)
 }
 
-fn file(tree: &Tree<'_>, path: &ImagePath) -> Option<(u64, Sha)> {
+fn file(tree: &Tree<'_>, path: &ImagePath) -> Option<Seen> {
     let path = tree.resolve(path).ok()?;
-    match tree.entries.get(&path)?.kind {
-        EntryKind::File { size, sha256 } => Some((size, sha256)),
+    let entry = tree.entries.get(&path)?;
+    match entry.kind {
+        EntryKind::File { size, sha256 } => Some(Seen {
+            size,
+            sha256,
+            layer: entry.layer,
+        }),
         _ => None,
     }
 }

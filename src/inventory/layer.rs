@@ -246,8 +246,8 @@ impl Collector<'_> {
         let packed = self.packed;
         self.scan.databases = self
             .databases
-            .into_values()
-            .flat_map(|files| files.read(packed))
+            .into_iter()
+            .flat_map(|(directory, files)| files.read(&directory, packed))
             .collect();
         self.scan
     }

@@ -9,6 +9,8 @@ mod blob;
 mod content;
 mod database;
 mod error;
+mod fetch;
+mod header;
 mod layer;
 mod options;
 mod schedule;
@@ -68,31 +70,25 @@ pub fn scan(
         budget: &budget,
         packed: &packed,
     })?;
-    drop(packed);
     let mut tree = Tree::new(&budget);
     for ((n, scan), of) in (0..).zip(&mut scans).zip(layers) {
         tree.apply(LayerIndex(n), scan)
             .map_err(|error| ScanError::layer(LayerIndex(n), of, error))?;
     }
-    Ok(inventory(tree, scans, layers, config))
-}
-
-fn inventory(
-    tree: Tree<'_>,
-    mut scans: Vec<LayerScan>,
-    layers: &[Descriptor],
-    config: &ImageConfig,
-) -> Inventory {
-    let databases: Vec<Vec<LayerDatabase>> = scans
+    let mut databases: Vec<Vec<LayerDatabase>> = scans
         .iter_mut()
         .map(|scan| std::mem::take(&mut scan.databases))
         .collect();
-    let packages = database::packages(&tree, &databases);
+    let packages = database::packages(&tree, &mut databases, &packed, |role, file| {
+        let of = layers.get(file.layer.0 as usize)?;
+        fetch::fetch(source, of, &options.limits, role, file.sha256).ok()?
+    });
+    drop(packed);
     let secrets = traces(&tree, &scans, &databases);
     drop(databases);
     let kept = kept(&tree, &mut scans);
     let reason = "not built in yet".to_owned();
-    Inventory {
+    Ok(Inventory {
         layers: facts(scans, layers, config),
         tree: tree.entries,
         kept,
@@ -100,7 +96,7 @@ fn inventory(
         modified: Fact::Unmet(reason.clone()),
         preflight_modified: Fact::<PreflightModified>::Unmet(reason),
         secrets,
-    }
+    })
 }
 
 /// The kept files as the flattened tree shows them, hard links among them.

@@ -3,12 +3,13 @@
 //! about an archive, it is refused.
 
 use tar_core::{
-    EntryType, SparseEntry,
+    SparseEntry,
     parse::{Limits as TarLimits, ParseError, ParseEvent, ParsedEntry, Parser},
 };
 
 use super::{
     error::{LayerError, LimitError, TarError},
+    header::{check_name, check_numbers, check_pax, kind},
     options::Limits,
 };
 
@@ -334,134 +335,6 @@ fn clamp(left: u64, length: usize) -> usize {
     usize::try_from(left).map_or(length, |left| left.min(length))
 }
 
-fn kind<'a>(entry: &'a ParsedEntry<'_>, size: u64, sparse: bool) -> Result<TarKind<'a>, TarError> {
-    let target = || entry.link_target.as_deref().unwrap_or_default();
-    let device = || {
-        TarKind::Device(
-            entry.dev_major.unwrap_or_default(),
-            entry.dev_minor.unwrap_or_default(),
-        )
-    };
-    let kind = match entry.entry_type {
-        // Before POSIX there was no type for directories (Go's archive/tar does the same).
-        EntryType::Regular
-            if entry.header.as_old().linkflag == [0] && entry.path.ends_with(b"/") =>
-        {
-            TarKind::Directory
-        }
-        EntryType::Regular | EntryType::Continuous => TarKind::File(size),
-        EntryType::GnuSparse if sparse => TarKind::File(size),
-        EntryType::Directory => TarKind::Directory,
-        EntryType::Symlink => TarKind::Symlink(target()),
-        EntryType::Link => TarKind::HardLink(target()),
-        EntryType::Char | EntryType::Block => device(),
-        EntryType::Fifo => TarKind::Fifo,
-        other => {
-            return Err(TarError::Kind {
-                path: entry.path.escape_ascii().to_string(),
-                kind: [other.as_byte()].escape_ascii().to_string(),
-            });
-        }
-    };
-    if sparse && !matches!(kind, TarKind::File(_)) {
-        return Err(TarError::Sparse {
-            path: entry.path.escape_ascii().to_string(),
-            reason: "a sparse map for what is no file",
-        });
-    }
-    Ok(kind)
-}
-
-fn check_name(path: &[u8]) -> Result<(), TarError> {
-    if path.contains(&0) {
-        return Err(TarError::Nul(path.escape_ascii().to_string()));
-    }
-    if path.split(|&byte| byte == b'/').any(|part| part == b"..") {
-        return Err(TarError::Climbing(path.escape_ascii().to_string()));
-    }
-    Ok(())
-}
-
-/// Size fields that readers take differently: base-256 numbers of more than 64 bits, and digits
-/// after a NUL.
-fn check_numbers(entry: &ParsedEntry<'_>) -> Result<(), TarError> {
-    let size = &entry.header.as_old().size;
-    let ambiguous = match size {
-        [0x80, high @ .., _, _, _, _, _, _, _, _] => high.iter().any(|&byte| byte != 0),
-        [0, rest @ ..] => rest.iter().any(|&byte| byte != 0),
-        [first, ..] => first & 0x80 != 0,
-    };
-    if ambiguous {
-        return Err(TarError::Header(format!(
-            "the size field of `{}` is no number of 64 bits",
-            entry.path.escape_ascii()
-        )));
-    }
-    Ok(())
-}
-
-/// `tar-core` stops silently at a malformed record and, as told above, skips values it cannot read.
-fn check_pax(entry: &ParsedEntry<'_>, sparse: bool) -> Result<(), TarError> {
-    let Some(pax) = entry.pax else {
-        return Ok(());
-    };
-    let malformed = |what: &str| {
-        TarError::Header(format!(
-            "`{}`: PAX records: {what}",
-            entry.path.escape_ascii()
-        ))
-    };
-    let (mut rest, mut sized, mut versioned) = (pax, false, false);
-    while !rest.is_empty() {
-        let (key, value, after) = record(rest).ok_or_else(|| malformed("a malformed record"))?;
-        rest = after;
-        match key {
-            b"size"
-            | b"uid"
-            | b"gid"
-            | b"GNU.sparse.size"
-            | b"GNU.sparse.realsize"
-            | b"GNU.sparse.offset"
-            | b"GNU.sparse.numbytes"
-            | b"GNU.sparse.major"
-            | b"GNU.sparse.minor" => {
-                number(value).ok_or_else(|| malformed("a number that is none"))?;
-            }
-            b"linkpath" if value.contains(&0) => return Err(malformed("a NUL in a link target")),
-            _ => {}
-        }
-        sized |= key == b"size";
-        versioned |= key == b"GNU.sparse.major";
-    }
-    if versioned && !sparse {
-        return Err(malformed("a sparse format that is not supported"));
-    }
-    if versioned && sized {
-        // tar-core would take the size for that of the data alone.
-        return Err(malformed("a sparse file with a size record"));
-    }
-    Ok(())
-}
-
-/// `LENGTH KEY=VALUE\n` (POSIX pax, "Extended Header") and what follows it.
-fn record(data: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let space = data.iter().position(|&byte| byte == b' ')?;
-    let length = usize::try_from(number(data.get(..space)?)?).ok()?;
-    let rest = data.get(length..)?;
-    let body = data.get(space + 1..length)?.strip_suffix(b"\n")?;
-    let equals = body.iter().position(|&byte| byte == b'=')?;
-    Some((body.get(..equals)?, body.get(equals + 1..)?, rest))
-}
-
-fn number(text: &[u8]) -> Option<u64> {
-    let digits = text.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(text)
-        .ok()
-        .filter(|_| digits)?
-        .parse()
-        .ok()
-}
-
 impl Sparse {
     fn new(map: Vec<SparseEntry>, size: u64, stored: u64) -> Result<Self, &'static str> {
         let (mut at, mut sum) = (0u64, 0u64);
@@ -514,5 +387,126 @@ impl Sparse {
             self.at = self.size;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tar_core::EntryType;
+
+    use super::*;
+
+    /// Everything that a sink is told, neighbouring data joined.
+    #[derive(Debug, Default, PartialEq)]
+    struct Log(Vec<String>, Vec<u8>);
+
+    impl Sink for Log {
+        fn entry(&mut self, entry: TarEntry<'_>) -> Result<(), LayerError> {
+            self.0.push(format!("{entry:?}"));
+            Ok(())
+        }
+
+        fn data(&mut self, bytes: &[u8]) -> Result<(), LayerError> {
+            self.1.extend_from_slice(bytes);
+            Ok(())
+        }
+
+        fn hole(&mut self, bytes: u64) -> Result<(), LayerError> {
+            let length = self.1.len() + usize::try_from(bytes).unwrap();
+            self.1.resize(length, 0);
+            Ok(())
+        }
+
+        fn end(&mut self) -> Result<(), LayerError> {
+            self.0.push(self.1.escape_ascii().to_string());
+            self.1.clear();
+            Ok(())
+        }
+    }
+
+    fn block(tar: &mut Vec<u8>, bytes: &[u8]) {
+        tar.extend_from_slice(bytes);
+        tar.resize(tar.len().next_multiple_of(512), 0);
+    }
+
+    fn header(kind: u8, name: &str, size: u64) -> tar_core::Header {
+        let mut header = tar_core::Header::new_gnu();
+        header.set_path(name.as_bytes()).unwrap();
+        header.set_mode_small(0o644);
+        header.set_size(size).unwrap();
+        header.set_entry_type(EntryType::from_byte(kind));
+        header.set_checksum();
+        header
+    }
+
+    fn entry(tar: &mut Vec<u8>, kind: u8, name: &str, content: &[u8]) {
+        block(tar, header(kind, name, content.len() as u64).as_bytes());
+        block(tar, content);
+    }
+
+    fn archive() -> Vec<u8> {
+        let mut tar = Vec::new();
+        entry(&mut tar, b'5', "directory/", b"");
+        entry(
+            &mut tar,
+            b'L',
+            "@LongLink",
+            &[b"n".repeat(700), vec![0]].concat(),
+        );
+        entry(&mut tar, b'0', "short", &b"content ".repeat(200));
+        entry(
+            &mut tar,
+            b'x',
+            "pax",
+            b"19 path=pax/path/x\n31 mtime=-1700000000.123456789\n",
+        );
+        entry(&mut tar, b'0', "empty", b"");
+        let map = (0..200).fold("200\n".to_owned(), |map, n| format!("{map}{}\n3\n", n * 10));
+        let mut sparse = map.into_bytes();
+        sparse.resize(sparse.len().next_multiple_of(512), 0);
+        sparse.extend_from_slice(&b"abc".repeat(200));
+        let records =
+            b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n28 GNU.sparse.realsize=2100\n";
+        entry(&mut tar, b'x', "pax", records);
+        entry(&mut tar, b'0', "sparse", &sparse);
+        entry(
+            &mut tar,
+            b'g',
+            "global",
+            b"17 comment=global\n".get(..17).unwrap(),
+        );
+        entry(&mut tar, b'0', "last", b"x");
+        tar.resize(tar.len() + 1024, 0);
+        tar
+    }
+
+    fn log(pieces: impl IntoIterator<Item = Vec<u8>>) -> Log {
+        let mut tar = TarStream::new(Log::default(), Limits::default());
+        for piece in pieces {
+            tar.feed(&piece).unwrap();
+        }
+        tar.finish().unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn it_makes_no_difference_how_the_stream_is_cut(
+            cuts in prop::collection::vec(1_usize..1500, 1..40),
+        ) {
+            let whole = archive();
+            let (mut rest, mut pieces) = (&whole[..], Vec::new());
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                let (piece, after) = rest.split_at((*cut).min(rest.len()));
+                pieces.push(piece.to_vec());
+                rest = after;
+            }
+            let want = log([whole.clone()]);
+            prop_assert_eq!(want.0.len(), 9);
+            prop_assert_eq!(log(pieces), want);
+        }
     }
 }

@@ -43,11 +43,12 @@ fn every_compression_gives_the_same_tree() {
         ("application/vnd.docker.image.rootfs.diff.tar", tar.clone()),
     ] {
         let image = Image::default().layer(media_type, blob, &tar);
-        assert_eq!(
-            image.tree(),
-            ["/etc dir @0", "/etc/motd file 5 @0"],
-            "{media_type}"
-        );
+        let mut image = image;
+        for trickles in [false, true] {
+            image.trickles = trickles;
+            let want = ["/etc dir @0", "/etc/motd file 5 @0"];
+            assert_eq!(image.tree(), want, "{media_type}");
+        }
     }
 }
 

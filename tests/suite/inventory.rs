@@ -340,6 +340,69 @@ fn an_image_without_a_database_says_where_it_looked() {
     assert!(matches!(found.packages, Fact::Unmet(reason) if reason.contains("rpmdb.sqlite")));
 }
 
+/// The files of a real database with a write-ahead log, when the shared test data is there.
+fn database_with_log() -> Option<[Vec<u8>; 2]> {
+    let shared = env::var_os("PLIMSOLL_SHARED").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"),
+        PathBuf::from,
+    );
+    let folder = shared.join("data/rpmdb/db/amazonlinux2023-wal");
+    let read =
+        |name: &str| Some(zstd::decode_all(fs::File::open(folder.join(name)).ok()?).unwrap());
+    let files = read("rpmdb.sqlite.zst").zip(read("rpmdb.sqlite-wal.zst"));
+    if files.is_none() {
+        eprintln!("skipped: no test data in {}", folder.display());
+    }
+    files.map(|(main, log)| [main, log])
+}
+
+#[test]
+fn a_write_ahead_log_counts_in_whichever_layer_it_lies() {
+    let Some([main, log]) = database_with_log() else {
+        return;
+    };
+    let names = |tars: Vec<Tar>| match Image::of(tars.into_iter().map(Tar::end))
+        .scan()
+        .unwrap()
+        .packages
+    {
+        Fact::Known(packages) => packages
+            .list
+            .iter()
+            .zip(&packages.layers)
+            .map(|(package, layer)| (package.nevra.to_string(), layer.0))
+            .collect::<Vec<_>>(),
+        Fact::Unmet(reason) => panic!("{reason}"),
+    };
+    let (main_at, log_at) = (
+        "usr/lib/sysimage/rpm/rpmdb.sqlite",
+        "var/lib/rpm/rpmdb.sqlite-wal",
+    );
+    let base = || {
+        Tar::default()
+            .symlink("var/lib/rpm", "../../usr/lib/sysimage/rpm")
+            .file(main_at, &main)
+    };
+    let together = names(vec![base().file(log_at, &log)]);
+    let apart = names(vec![base(), Tar::default().file(log_at, &log)]);
+    let without = names(vec![base()]);
+    // The log takes one package away (rpm lists 102 and, without it, 103).
+    assert_eq!((without.len(), together.len()), (103, 102));
+    let nevras = |list: &[(String, u32)]| {
+        list.iter()
+            .map(|(name, _)| name.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(nevras(&together), nevras(&apart));
+    assert!(apart.iter().all(|(_, layer)| *layer == 0));
+    // The log of a lower layer is gone when an upper layer empties it.
+    let emptied = names(vec![
+        base().file(log_at, &log),
+        Tar::default().file(log_at, ""),
+    ]);
+    assert_eq!(nevras(&emptied), nevras(&without));
+}
+
 /// One thing that a layer does.
 #[derive(Debug, Clone)]
 enum Act {
