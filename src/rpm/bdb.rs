@@ -223,7 +223,12 @@ impl<'a> File<'a> {
     }
 
     /// A value of `len` bytes on the chain that begins at page `number`.
-    fn overflow(&mut self, from: Page<'_>, number: u32, len: usize) -> Result<Cow<'a, [u8]>, Fault> {
+    fn overflow(
+        &mut self,
+        from: Page<'_>,
+        number: u32,
+        len: usize,
+    ) -> Result<Cow<'a, [u8]>, Fault> {
         if len == 0 || len > self.bytes.len() {
             return Err(from.damaged("a value is longer than the file"));
         }

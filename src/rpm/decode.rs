@@ -245,7 +245,12 @@ fn files(header: &Header<'_>, blob_len: usize) -> Result<Vec<FileEntry>, HeaderE
             mode: u16::try_from(number(arrays.modes)).unwrap_or(u16::MAX),
             mtime: small(number(arrays.mtimes)),
             digest: unhex(digest).ok_or_else(|| damaged("its digest is not hexadecimal"))?,
-            link_target: arrays.links.get(position).copied().unwrap_or_default().into(),
+            link_target: arrays
+                .links
+                .get(position)
+                .copied()
+                .unwrap_or_default()
+                .into(),
             flags: small(number(arrays.flags)),
             verify_flags: arrays.verify_flags.get(position).map_or(u32::MAX, small),
             user: names.shared(arrays.users.get(position).copied().unwrap_or_default()),

@@ -183,8 +183,8 @@ impl<'a> Header<'a> {
         if !matches!(entry.kind, 6 | 8 | 9) {
             return Err(wrong_type(entry));
         }
-        let text = CStr::from_bytes_until_nul(self.from(entry))
-            .map_err(|_| HeaderError::Strings(tag))?;
+        let text =
+            CStr::from_bytes_until_nul(self.from(entry)).map_err(|_| HeaderError::Strings(tag))?;
         Ok(Some(text.to_string_lossy().into_owned()))
     }
 
@@ -205,8 +205,7 @@ impl<'a> Header<'a> {
         check_count(entry)?;
         let mut strings = Vec::with_capacity(entry.count.min(rest.len()));
         for _ in 0..entry.count {
-            let text =
-                CStr::from_bytes_until_nul(rest).map_err(|_| HeaderError::Strings(tag))?;
+            let text = CStr::from_bytes_until_nul(rest).map_err(|_| HeaderError::Strings(tag))?;
             strings.push(text.to_bytes());
             rest = rest.get(text.count_bytes() + 1..).unwrap_or_default();
         }
@@ -322,10 +321,7 @@ fn check_entry(entry: Entry, end: usize, data: &[u8]) -> Result<usize, &'static 
     }
     // A string takes at least its final zero.
     let len = entry.count.checked_mul(width.max(1));
-    if len
-        .and_then(|len| slice(data, entry.offset, len))
-        .is_none()
-    {
+    if len.and_then(|len| slice(data, entry.offset, len)).is_none() {
         return Err("it ends outside the data");
     }
     if width > 1 && !entry.offset.is_multiple_of(width) {

@@ -144,9 +144,15 @@ mod tests {
             packet(&[&[6, 0, 1, 8][..], &len, &print, &[0; 4]].concat())
         };
         let mut new_format = v4(&subpacket, &[]);
-        new_format.splice(0..3, [0xc2, u8::try_from(new_format.len() - 3).expect("short")]);
+        new_format.splice(
+            0..3,
+            [0xc2, u8::try_from(new_format.len() - 3).expect("short")],
+        );
         for (name, packet) in [
-            ("v3", packet(&[&[3, 5, 0, 0, 0, 0, 0][..], &id, &[1, 8]].concat())),
+            (
+                "v3",
+                packet(&[&[3, 5, 0, 0, 0, 0, 0][..], &id, &[1, 8]].concat()),
+            ),
             ("v4 hashed", v4(&subpacket, &[])),
             ("v4 unhashed", v4(&time, &subpacket)),
             ("v4 critical", v4(&[&[9, 0x90][..], &id].concat(), &[])),
@@ -154,14 +160,25 @@ mod tests {
             ("v6 fingerprint", v6),
             ("new packet format", new_format),
         ] {
-            assert_eq!(issuer(&packet).as_deref(), Some("199e2f91fd431d51"), "{name}");
+            assert_eq!(
+                issuer(&packet).as_deref(),
+                Some("199e2f91fd431d51"),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_signature_has_no_issuer() {
         let cut = v4(&[9, 16, 1, 2], &[]);
-        for packet in [&[][..], &[0x89], &[0x99, 0, 1, 4], &[0x12; 40], &cut, &v4(&[], &[])] {
+        for packet in [
+            &[][..],
+            &[0x89],
+            &[0x99, 0, 1, 4],
+            &[0x12; 40],
+            &cut,
+            &v4(&[], &[]),
+        ] {
             assert_eq!(issuer(packet), None, "{}", hex(packet));
         }
     }

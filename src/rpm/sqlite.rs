@@ -160,7 +160,11 @@ where
     fn page(&mut self, number: u32) -> Result<&'w [u8], Fault> {
         let in_file = || {
             let before = index(number).checked_sub(1)?;
-            slice(self.bytes, before.checked_mul(self.page_size)?, self.page_size)
+            slice(
+                self.bytes,
+                before.checked_mul(self.page_size)?,
+                self.page_size,
+            )
         };
         let page = self
             .wal
@@ -180,7 +184,11 @@ where
         let mut stack = vec![root];
         while let Some(number) = stack.pop() {
             let page = self.page(number)?;
-            let start = if number == SCHEMA_ROOT { FILE_HEADER } else { 0 };
+            let start = if number == SCHEMA_ROOT {
+                FILE_HEADER
+            } else {
+                0
+            };
             let kind = page.get(start).copied().unwrap_or(0);
             let damaged = |what| Fault::Page { page: number, what };
             let (header, leaf) = match kind {

@@ -22,15 +22,18 @@ fn shared() -> Option<PathBuf> {
     if data.is_dir() {
         return Some(data);
     }
-    eprintln!("SKIPPED: {} is not there (set PLIMSOLL_SHARED)", data.display());
+    eprintln!(
+        "SKIPPED: {} is not there (set PLIMSOLL_SHARED)",
+        data.display()
+    );
     None
 }
 
-fn own() -> PathBuf {
+pub(super) fn own() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rpmdb")
 }
 
-fn unpack(path: &Path) -> Vec<u8> {
+pub(super) fn unpack(path: &Path) -> Vec<u8> {
     let file = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut decoder = zstd::Decoder::new(&*file).unwrap();
     decoder.window_log_max(31).unwrap();
@@ -42,7 +45,9 @@ fn unpack(path: &Path) -> Vec<u8> {
 /// The database in a folder, and the write-ahead log beside it.
 fn database(folder: &Path) -> (Vec<u8>, Option<Vec<u8>>) {
     let names = ["rpmdb.sqlite", "Packages.db", "Packages"];
-    let mut paths = names.map(|name| folder.join(format!("{name}.zst"))).into_iter();
+    let mut paths = names
+        .map(|name| folder.join(format!("{name}.zst")))
+        .into_iter();
     let main = paths.find(|path| path.exists()).unwrap();
     let wal = folder.join("rpmdb.sqlite-wal.zst");
     (unpack(&main), wal.exists().then(|| unpack(&wal)))
@@ -50,7 +55,8 @@ fn database(folder: &Path) -> (Vec<u8>, Option<Vec<u8>>) {
 
 fn read(folder: &Path) -> Vec<Package> {
     let (bytes, wal) = database(folder);
-    rpm::read(&bytes, wal.as_deref()).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+    rpm::read(&bytes, wal.as_deref())
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
 }
 
 fn or_none<T: ToString>(value: Option<T>) -> String {
@@ -134,7 +140,10 @@ fn provide_rows(packages: &[Package]) -> Vec<String> {
     let mut rows = Vec::new();
     for package in packages {
         for p in &package.provides {
-            rows.push(format!("{}\t{}\t{}\t{}", package.nevra, p.name, p.flags, p.version));
+            rows.push(format!(
+                "{}\t{}\t{}\t{}",
+                package.nevra, p.name, p.flags, p.version
+            ));
         }
     }
     sorted(rows)
@@ -153,17 +162,28 @@ fn lines(bytes: &[u8]) -> Vec<String> {
 fn assert_same(what: &str, ours: &[String], theirs: &[String]) {
     let differences: Vec<String> = (ours.iter().filter(|row| theirs.binary_search(row).is_err()))
         .map(|row| format!("+ {row}"))
-        .chain((theirs.iter().filter(|row| ours.binary_search(row).is_err())).map(|row| format!("- {row}")))
+        .chain(
+            (theirs.iter().filter(|row| ours.binary_search(row).is_err()))
+                .map(|row| format!("- {row}")),
+        )
         .collect();
     let shown: Vec<&String> = differences.iter().take(10).collect();
-    assert!(differences.is_empty(), "{what}: {} differences, first {shown:#?}", differences.len());
+    assert!(
+        differences.is_empty(),
+        "{what}: {} differences, first {shown:#?}",
+        differences.len()
+    );
     assert_eq!(ours.len(), theirs.len(), "{what}");
 }
 
 /// Compares a database with `NAME.packages.tsv.zst`, `.files.tsv.zst`, `.provides.tsv.zst`.
 fn compare(name: &str, packages: &[Package], expected: &Path) {
     let tsv = |kind: &str| unpack(&expected.join(format!("{name}.{kind}.tsv.zst")));
-    assert_same(name, &package_rows(packages), &expected_package_rows(&tsv("packages")));
+    assert_same(
+        name,
+        &package_rows(packages),
+        &expected_package_rows(&tsv("packages")),
+    );
     // No color and color 0 are one to rpm.
     let colors = |line: &String| line.replace("\t(none)\t", "\t0\t");
     let files = lines(&tsv("files")).iter().map(colors).collect();
@@ -251,7 +271,10 @@ fn hostile_databases_end_in_an_error_that_says_what_is_wrong() {
     let Some(data) = shared() else { return };
     for (name, want) in [
         ("bdb-overflow-cycle.Packages", "is used twice"),
-        ("bdb-overflow-page-wrong-type.Packages", "which does not belong there"),
+        (
+            "bdb-overflow-page-wrong-type.Packages",
+            "which does not belong there",
+        ),
         ("bdb-page-size-zero.Packages", "the page size is 0"),
         ("bdb-truncated.Packages", "a value is longer than the file"),
         ("ndb-huge-blob.Packages.db", "not as long as its slot says"),

@@ -94,10 +94,10 @@ rmdir $R/bin""",
          install="mkdir -p $R/usr/share/tool $R/bin; echo shared > $R/usr/share/tool/shared; echo won > $R/usr/share/tool/fought; "
                  "echo sh > $R/bin/oldsh",
          files="%dir %attr(0700,root,root) /usr/share/tool\n/usr/share/tool/shared\n/usr/share/tool/fought\n/bin/oldsh"),
-    dict(name="md5-tool", version="3", release="1", vendor="Example", summary="Digests by MD5", tags="%global _source_filedigest_algorithm 1",
+    dict(name="md5-tool", version="3", release="1", vendor="Example", summary="Digests by MD5", tags="%global _binary_filedigest_algorithm 1",
          install="mkdir -p $R/opt/md5; echo one > $R/opt/md5/one; echo two > $R/opt/md5/two", files="/opt/md5"),
     dict(name="sha512-tool", version="3", release="1", vendor="Example", summary="Digests by SHA-512",
-         tags="%global _source_filedigest_algorithm 10", install="mkdir -p $R/opt/sha512; echo one > $R/opt/sha512/one", files="/opt/sha512"),
+         tags="%global _binary_filedigest_algorithm 10", install="mkdir -p $R/opt/sha512; echo one > $R/opt/sha512/one", files="/opt/sha512"),
     dict(name="empty", version="0", release="0", vendor="Example", summary="No files", tags="", install="", files=""),
 ]
 
