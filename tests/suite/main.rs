@@ -4,3 +4,4 @@ mod hostile;
 mod inventory;
 mod layers;
 mod rpmdb;
+mod verify;
