@@ -232,6 +232,25 @@ fn file(tree: &Tree<'_>, path: &ImagePath) -> Option<Seen> {
     }
 }
 
+/// The packages by layer as openshift-preflight sees them: it looks below `var/lib/rpm` alone, and
+/// follows no link.
+pub(super) fn for_preflight(
+    databases: &[Vec<LayerDatabase>],
+) -> Vec<(LayerIndex, Option<Vec<Arc<Package>>>)> {
+    let directory = ImagePath::from("var/lib/rpm");
+    let of_layer = |layer: &Vec<LayerDatabase>| {
+        let database = layer
+            .iter()
+            .rfind(|database| database.path.parent().as_ref() == Some(&directory))?;
+        Some(database.packages.as_ref().ok().cloned())
+    };
+    databases
+        .iter()
+        .zip((0..).map(LayerIndex))
+        .filter_map(|(layer, index)| Some((index, of_layer(layer)?)))
+        .collect()
+}
+
 fn first_layers(list: &[Arc<Package>], databases: &[Vec<LayerDatabase>]) -> Vec<LayerIndex> {
     let seen: Vec<HashSet<(&rpm::Nevra, Option<u64>)>> = databases
         .iter()

@@ -6,20 +6,28 @@
 //! of it is good or bad is not judged here.
 
 mod blob;
+mod capability;
 mod content;
 mod database;
+mod difference;
 mod error;
 mod fetch;
 mod header;
 mod layer;
+mod modified;
 mod options;
+mod owners;
+mod resolve;
 mod schedule;
 mod secrets;
 mod tar;
 mod tree;
+mod verify;
 
 pub use error::{LayerError, LimitError, ScanError, TarError};
+pub use modified::modified;
 pub use options::*;
+pub use verify::verify;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -30,7 +38,8 @@ use tree::Tree;
 use crate::{
     oci::{Descriptor, ImageConfig, ImagePath, ImageSource, LayerIndex},
     subject::{
-        ChangeKind, Entry, EntryKind, Fact, Inventory, LayerFacts, PreflightModified, SecretTrace,
+        ChangeKind, Entry, EntryKind, Fact, FileProblem, Inventory, LayerFacts, Packages,
+        PreflightModified, SecretTrace,
     },
 };
 
@@ -85,18 +94,63 @@ pub fn scan(
     });
     drop(packed);
     let secrets = traces(&tree, &scans, &databases);
-    drop(databases);
     let kept = kept(&tree, &mut scans);
-    let reason = "not built in yet".to_owned();
+    let layers = facts(scans, layers, config);
+    let verification = if options.verify {
+        verification(&tree, &layers, &kept, &packages, &databases)
+    } else {
+        Verification::unmet("verification was not asked for")
+    };
     Ok(Inventory {
-        layers: facts(scans, layers, config),
+        layers,
         tree: tree.entries,
         kept,
         packages,
-        modified: Fact::Unmet(reason.clone()),
-        preflight_modified: Fact::<PreflightModified>::Unmet(reason),
+        modified: verification.modified,
+        preflight_modified: verification.preflight,
         secrets,
     })
+}
+
+struct Verification {
+    modified: Fact<Vec<FileProblem>>,
+    preflight: Fact<PreflightModified>,
+}
+
+impl Verification {
+    fn unmet(reason: &str) -> Self {
+        Self {
+            modified: Fact::Unmet(reason.to_owned()),
+            preflight: Fact::Unmet(reason.to_owned()),
+        }
+    }
+}
+
+/// The files of the packages against the tree, and preflight's verdict.
+fn verification(
+    tree: &Tree<'_>,
+    layers: &[LayerFacts],
+    kept: &BTreeMap<ImagePath, Vec<u8>>,
+    packages: &Fact<Packages>,
+    databases: &[Vec<LayerDatabase>],
+) -> Verification {
+    let list = match packages {
+        Fact::Known(packages) => &packages.list,
+        Fact::Unmet(reason) => return Verification::unmet(reason),
+    };
+    let file = |path: &str| {
+        let path = tree.resolve(&ImagePath::from(path)).ok()?;
+        kept.get(&path).map(|content| &content[..])
+    };
+    let (passwd, group) = (file("etc/passwd"), file("etc/group"));
+    Verification {
+        modified: Fact::Known(verify(list, &tree.entries, layers, passwd, group)),
+        preflight: modified(
+            layers,
+            &database::for_preflight(databases),
+            file("etc/os-release"),
+        ),
+    }
 }
 
 /// The kept files as the flattened tree shows them, hard links among them.

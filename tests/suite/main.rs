@@ -23,3 +23,4 @@ mod reports;
 mod rpmdb;
 mod sources;
 mod sources_oracle;
+mod verify;

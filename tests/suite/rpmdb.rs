@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use plimsoll::rpm::{self, DatabaseError, FileState, Format, Package};
+use plimsoll::rpm::{self, FileState, Format, Package};
 
 /// Data that lies beside the repository and is too large to ship in it.
 fn shared() -> Option<PathBuf> {
@@ -29,11 +29,11 @@ fn shared() -> Option<PathBuf> {
     None
 }
 
-fn own() -> PathBuf {
+pub(super) fn own() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/rpmdb")
 }
 
-fn unpack(path: &Path) -> Vec<u8> {
+pub(super) fn unpack(path: &Path) -> Vec<u8> {
     let file = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut decoder = zstd::Decoder::new(&*file).unwrap();
     decoder.window_log_max(31).unwrap();
@@ -189,6 +189,35 @@ fn compare(name: &str, packages: &[Package], expected: &Path) {
     let files = lines(&tsv("files")).iter().map(colors).collect();
     assert_same(name, &file_rows(packages), &sorted(files));
     assert_same(name, &provide_rows(packages), &lines(&tsv("provides")));
+}
+
+#[test]
+fn own_databases_of_every_format_read_as_rpm_lists_them() {
+    let (folder, expected) = (own().join("db"), own().join("expected"));
+    for (name, list, format) in [
+        ("sqlite", "sqlite", Format::Sqlite),
+        ("sqlite-wal", "sqlite-wal", Format::Sqlite),
+        ("ndb", "sqlite", Format::Ndb),
+        ("bdb", "sqlite", Format::Bdb),
+        ("bdb-big-endian", "sqlite", Format::Bdb),
+    ] {
+        let (bytes, _) = database(&folder.join(name));
+        assert_eq!(Format::detect(&bytes), Some(format), "{name}");
+        compare(list, &read(&folder.join(name)), &expected);
+    }
+}
+
+#[test]
+fn pages_only_in_the_write_ahead_log_count() {
+    let (bytes, wal) = database(&own().join("db/sqlite-wal"));
+    let count = |wal: Option<&[u8]>| rpm::read(&bytes, wal).unwrap().len();
+    let wal = wal.unwrap();
+    assert_eq!(count(Some(&wal)) + 1, count(None));
+    // Damage in the first frame makes SQLite drop it and everything after it.
+    let mut damaged = wal.clone();
+    damaged[32 + 24] ^= 1;
+    assert_eq!(count(Some(&damaged)), count(None));
+    assert_eq!(count(Some(&wal[..31])), count(None));
 }
 
 #[test]
