@@ -1,3 +1,4 @@
 //! The integration suite: one binary, one module a subject.
 
+mod engine;
 mod sources;

@@ -21,9 +21,6 @@ use crate::{
     registry::auth::{AuthStore, Login},
 };
 
-/// Repository of names that exist only while a build runs.
-const TEMPORARY: &str = "docker.io/library/plimsoll-base";
-
 /// What a build needs so that its base images are found.
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
@@ -163,38 +160,27 @@ impl Bases<'_> {
                 "the layout's index names no image".to_owned(),
             ));
         };
-        let id = image.manifest.config().digest().to_string();
-        if engine.image(&id).await?.is_none() {
-            self.undo.push(Undo::Unnamed(id.clone()));
-            let (tell, told) = tokio::sync::oneshot::channel();
-            let upload = Upload::archive(move |out| {
-                let written = export_docker_archive(&source, platform.as_ref(), &[], out);
-                let result = written
-                    .as_ref()
-                    .map(|()| ())
-                    .map_err(|error| std::io::Error::other(error.to_string()));
-                let _ = tell.send(written.err());
-                result
-            });
-            let loaded = engine.load(upload).await;
-            if let Ok(Some(error)) = told.await {
-                return Err(base_error(one, &error));
-            }
-            loaded?;
-        }
+        let image = Stored {
+            id: image.manifest.config().digest().to_string(),
+            source: std::sync::Arc::new(source),
+            platform,
+        };
         if self.daemon.knows_contexts() {
             // A name of its own: builds side by side must not take each other's base away.
-            let tag = random_id();
-            let name = format!("{TEMPORARY}:{tag}");
-            self.undo.push(Undo::Name(name.clone()));
-            engine.tag(&id, TEMPORARY, &tag).await?;
-            contexts.insert(
-                context_attribute(&one.used.name),
-                format!("docker-image://{name}"),
-            );
+            let name = ImageName {
+                tag: Some(random_id()),
+                ..temporary()
+            };
+            self.undo.push(Undo::Name(name.full()));
+            put(engine, one, &image, &name).await?;
+            let context = format!("docker-image://{}", name.full());
+            contexts.insert(context_attribute(&one.used.name), context);
             return Ok(());
         }
-        self.name(engine, one, &id).await
+        if self.take_name(engine, one, &image.id).await? {
+            put(engine, one, &image, &one.used.name).await?;
+        }
+        Ok(())
     }
 
     async fn pull(
@@ -224,18 +210,23 @@ impl Bases<'_> {
                 format!("{full} was pulled but is not there"),
             ));
         };
-        self.name(engine, one, &image.id).await
+        if self.take_name(engine, one, &image.id).await? {
+            let tag = one.used.name.tag.as_deref().unwrap_or("latest");
+            engine.tag(&image.id, &one.used.name.path(), tag).await?;
+        }
+        Ok(())
     }
 
-    /// Puts an image under the name of the `FROM`.
-    async fn name(
+    /// Notes what has to be taken back when image `id` gets the name of the `FROM`; `false` when it
+    /// has it already.
+    async fn take_name(
         &mut self,
         engine: &DockerEngine,
         one: &Mirrored,
         id: &str,
-    ) -> Result<(), BuildError> {
+    ) -> Result<bool, BuildError> {
         let name = &one.used.name;
-        let (Some(tag), None) = (&name.tag, &name.digest) else {
+        if name.digest.is_some() {
             return Err(BuildError::Unsupported {
                 engine: self.daemon.label(),
                 what: format!(
@@ -248,14 +239,65 @@ impl Bases<'_> {
             });
         };
         match engine.image(&name.full()).await? {
-            Some(image) if image.id == id => return Ok(()),
-            Some(image) => self.undo.push(Undo::Restore {
-                id: image.id,
-                name: name.clone(),
-            }),
+            Some(image) if image.id == id => return Ok(false),
+            Some(image) => {
+                if engine.image(id).await?.is_none() {
+                    self.undo.push(Undo::Unnamed(id.to_owned()));
+                }
+                self.undo.push(Undo::Restore {
+                    id: image.id,
+                    name: name.clone(),
+                });
+            }
             None => self.undo.push(Undo::Name(name.full())),
         }
-        Ok(engine.tag(id, &name.path(), tag).await?)
+        Ok(true)
+    }
+}
+
+/// A layout's image on its way into an engine's store.
+struct Stored {
+    id: String,
+    source: std::sync::Arc<LayoutSource>,
+    platform: Option<Platform>,
+}
+
+/// Gives the image its name, and brings it first when the engine has it not, or no more.
+async fn put(
+    engine: &DockerEngine,
+    one: &Mirrored,
+    image: &Stored,
+    name: &ImageName,
+) -> Result<(), BuildError> {
+    let tag = name.tag.as_deref().unwrap_or("latest");
+    match engine.tag(&image.id, &name.path(), tag).await {
+        Err(error) if error.is_not_found() => {}
+        other => return Ok(other?),
+    }
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let (source, platform) = (std::sync::Arc::clone(&image.source), image.platform.clone());
+    // Loaded under its name, never without: somebody else's tidying would take it away.
+    let names = [name.full()];
+    let upload = Upload::archive(move |out| {
+        let written = export_docker_archive(&*source, platform.as_ref(), &names, out);
+        let result = written.as_ref().map(|&()| ());
+        let result = result.map_err(|error| std::io::Error::other(error.to_string()));
+        let _ = tell.send(written.err());
+        result
+    });
+    let loaded = engine.load(upload).await;
+    if let Ok(Some(error)) = told.await {
+        return Err(base_error(one, &error));
+    }
+    Ok(loaded?)
+}
+
+fn temporary() -> ImageName {
+    ImageName {
+        registry: "docker.io".to_owned(),
+        repository: "library/plimsoll-base".to_owned(),
+        tag: None,
+        digest: None,
     }
 }
 

@@ -121,6 +121,15 @@ impl DockerEngine {
         run(self.save_to(reference, archive))?
     }
 
+    /// Takes a name away, and the image with it when that was its last one; no error when it is not
+    /// there.
+    ///
+    /// # Errors
+    /// When the engine refuses or goes away.
+    pub fn remove_image(&self, name: &str) -> Result<(), DockerError> {
+        run(self.remove(name))?
+    }
+
     /// What the engine said of itself.
     pub fn facts(&self) -> &Facts {
         &self.facts
