@@ -17,6 +17,7 @@ pub mod docker;
 mod select;
 
 pub use select::{EngineChoice, EngineEnvironment, Place, connect, docker_address, place};
+pub mod dockerignore;
 
 /// Everything a build needs; paths are absolute and were checked to lie where they may.
 #[derive(Debug, Clone, Default)]
