@@ -14,10 +14,10 @@ use crate::{
 pub mod buildkit;
 pub mod dial;
 pub mod docker;
+pub mod dockerignore;
 mod select;
 
 pub use select::{EngineChoice, EngineEnvironment, Place, connect, docker_address, place};
-pub mod dockerignore;
 
 /// Everything a build needs; paths are absolute and were checked to lie where they may.
 #[derive(Debug, Clone, Default)]
