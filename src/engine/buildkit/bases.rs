@@ -241,9 +241,7 @@ impl Bases<'_> {
         match engine.image(&name.full()).await? {
             Some(image) if image.id == id => return Ok(false),
             Some(image) => {
-                if engine.image(id).await?.is_none() {
-                    self.undo.push(Undo::Unnamed(id.to_owned()));
-                }
+                self.undo.push(Undo::Unnamed(id.to_owned()));
                 self.undo.push(Undo::Restore {
                     id: image.id,
                     name: name.clone(),
@@ -321,7 +319,11 @@ async fn take_back_one(engine: &DockerEngine, change: Undo) -> Result<(), Docker
         }
         Undo::Unnamed(id) => match engine.image(&id).await? {
             Some(image) if image.repo_tags.iter().flatten().next().is_none() => {
-                engine.remove(&id).await
+                match engine.remove(&id).await {
+                    // Another build still stands on it, and tidies up itself.
+                    Err(error) if error.is_conflict() => Ok(()),
+                    other => other,
+                }
             }
             _ => Ok(()),
         },

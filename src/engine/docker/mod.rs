@@ -89,6 +89,11 @@ impl DockerError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, .. })
     }
+
+    /// Whether the engine said that the thing is in use.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { status: 409, .. })
+    }
 }
 
 #[derive(Deserialize)]
