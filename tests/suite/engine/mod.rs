@@ -13,6 +13,7 @@ mod builds;
 mod faults;
 mod interrupted;
 mod mirrors;
+mod transports;
 
 use std::{
     fs,
@@ -232,9 +233,10 @@ fn base_name() -> String {
 
 /// A base image made of this machine's own shell and a few tools.
 fn base_layout() -> &'static Path {
-    static LAYOUT: LazyLock<TempDir> = LazyLock::new(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("root");
+    static LAYOUT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("engine-base");
+        let _ = fs::remove_dir_all(&dir);
+        let root = dir.join("root");
         copy_program("/bin/sh", &root.join("bin/sh"), &root);
         for tool in ["cat", "ls", "mkdir", "sleep"] {
             copy_program(&format!("/bin/{tool}"), &root.join("bin").join(tool), &root);
@@ -242,11 +244,10 @@ fn base_layout() -> &'static Path {
         fs::create_dir_all(root.join("etc")).unwrap();
         fs::write(root.join("etc/passwd"), "root:x:0:0:root:/:/bin/sh\n").unwrap();
         fs::create_dir_all(root.join("tmp")).unwrap();
-        write_layout(&root, &dir.path().join("layout"));
-        dir
+        write_layout(&root, &dir.join("layout"));
+        dir.join("layout")
     });
-    static PATH: LazyLock<PathBuf> = LazyLock::new(|| LAYOUT.path().join("layout"));
-    &PATH
+    &LAYOUT
 }
 
 fn copy_program(from: &str, to: &Path, root: &Path) {
