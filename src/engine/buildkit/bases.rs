@@ -155,10 +155,7 @@ impl Bases<'_> {
         let resolved =
             resolve(&source, platform.as_ref()).map_err(|error| base_error(one, &error))?;
         let Some(image) = resolved.images.first() else {
-            return Err(base_failure(
-                one,
-                "the layout's index names no image".to_owned(),
-            ));
+            return Err(base_failure(one, "the layout's index names no image"));
         };
         let image = Stored {
             id: image.manifest.config().digest().to_string(),
@@ -193,7 +190,7 @@ impl Bases<'_> {
         let login = self
             .auth
             .login_for(&other.registry, Some(&other.repository));
-        let login = login.map_err(|error| base_failure(one, error.to_string()))?;
+        let login = login.map_err(|error| base_failure(one, &error.to_string()))?;
         if engine.image(&full).await?.is_none() {
             self.undo.push(Undo::Name(full.clone()));
         }
@@ -203,11 +200,11 @@ impl Bases<'_> {
         engine
             .pull(&other.path(), version, login)
             .await
-            .map_err(|error| base_failure(one, error.to_string()))?;
+            .map_err(|error| base_failure(one, &error.to_string()))?;
         let Some(image) = engine.image(&full).await? else {
             return Err(base_failure(
                 one,
-                format!("{full} was pulled but is not there"),
+                &format!("{full} was pulled but is not there"),
             ));
         };
         if self.take_name(engine, one, &image.id).await? {
@@ -237,7 +234,7 @@ impl Bases<'_> {
                     "name the base image by a tag, or use Docker Engine 23 or newer".to_owned(),
                 ),
             });
-        };
+        }
         match engine.image(&name.full()).await? {
             Some(image) if image.id == id => return Ok(false),
             Some(image) => {
@@ -355,11 +352,11 @@ fn context_attribute(name: &ImageName) -> String {
 }
 
 fn base_error(one: &Mirrored, error: &SourceError) -> BuildError {
-    base_failure(one, crate::engine::docker::chain(error))
+    base_failure(one, &crate::engine::docker::chain(error))
 }
 
 /// A base image that cannot be had fails the `FROM` that wants it.
-fn base_failure(one: &Mirrored, reason: String) -> BuildError {
+fn base_failure(one: &Mirrored, reason: &str) -> BuildError {
     BuildError::Dockerfile(Box::new(StepFailure {
         message: format!("base image {}: {reason}", one.used.name.full()),
         location: Some(one.used.location.clone()),

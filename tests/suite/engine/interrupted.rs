@@ -106,7 +106,7 @@ fn a_build_that_is_stopped_leaves_nothing_running() {
     let result = engine.build(&project.plan, &mut events, &cancel);
     assert!(matches!(result, Err(BuildError::Interrupted)), "{result:?}");
     assert!(seen.load(Ordering::Relaxed));
-    assert!(start.elapsed() < Duration::from_secs(60));
+    assert!(start.elapsed() < Duration::from_mins(1));
     wait_until("the end of the step", || processes_with(&word) == 0);
     assert!(!project.plan.output.join("index.json").exists());
     assert_no_leftovers(&project.plan);
