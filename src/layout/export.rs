@@ -7,8 +7,8 @@ use tar_core::builder::EntryBuilder;
 
 use super::import::{copy_hashing, decompress};
 use crate::oci::{
-    Descriptor, DiffId, ImageSource, LayerFormat, MAX_CONFIG, Platform, ResolvedImage, SourceError,
-    resolve,
+    Descriptor, DiffId, ImageSource, LayerFormat, MAX_CONFIG, MAX_LAYER, Platform, ResolvedImage,
+    SourceError, resolve,
 };
 
 const BLOCK: u64 = 512;
@@ -108,7 +108,7 @@ fn open_layer<'a>(
             what: what.clone(),
             reason,
         })?;
-    decompress(format, source.blob(layer)?).map_err(|e| SourceError::from_read(what, e))
+    decompress(format, source.blob(layer)?, MAX_LAYER).map_err(|e| SourceError::from_read(what, e))
 }
 
 /// The size of a layer's tar stream, its diff id checked.

@@ -21,12 +21,12 @@ use super::{
     writer::LayoutWriter,
 };
 use crate::oci::{
-    BlobHasher, Descriptor, DiffId, Digest, ImageIndex, ImageManifest, LayerFormat, MAX_MANIFEST,
-    MediaType, SourceError,
+    BlobHasher, Descriptor, DiffId, Digest, ImageIndex, ImageManifest, LayerFormat, MAX_LAYER,
+    MAX_MANIFEST, MediaType, SourceError,
 };
 
-/// Docker's own choice for layers: nearly as small as the best, in half the time.
-const LEVEL: u32 = 6;
+/// Within 3 % of the size that level 6 (Docker's) gives on layers, in well under half the time.
+const LEVEL: u32 = 3;
 const COPY_BUFFER: usize = 128 << 10;
 
 /// Turns the output of `docker save` into an OCI layout.
@@ -201,7 +201,7 @@ fn store_layer(
         }
         packed => {
             io::copy(&mut index.read(span), &mut blob).map_err(read_error)?;
-            let mut plain = decompress(packed, index.read(span)).map_err(read_error)?;
+            let mut plain = decompress(packed, index.read(span), MAX_LAYER).map_err(read_error)?;
             let found = copy_hashing(&mut plain, &mut io::sink()).map_err(read_error)?;
             (found, packed)
         }
@@ -217,32 +217,58 @@ fn store_layer(
     Ok(Descriptor::new(format.media_type(), size, digest))
 }
 
-/// The tar stream of a stored layer.
+/// The tar stream of a stored layer, at most `limit` bytes of it ([`MAX_LAYER`] but in tests).
 pub(super) fn decompress<'a>(
     format: LayerFormat,
     from: impl Read + Send + 'a,
+    limit: u64,
 ) -> io::Result<Box<dyn Read + Send + 'a>> {
-    Ok(match format {
+    let plain: Box<dyn Read + Send + 'a> = match format {
         LayerFormat::Tar => Box::new(from),
         LayerFormat::Gzip => Box::new(flate2::read::MultiGzDecoder::new(from)),
         LayerFormat::Zstd => Box::new(zstd::stream::read::Decoder::new(from)?),
-    })
+    };
+    Ok(Box::new(Bounded {
+        plain,
+        left: limit,
+        limit,
+    }))
 }
 
-/// Copies and gives the digest of what went by.
+/// Fails beyond its limit instead of ending there.
+struct Bounded<R> {
+    plain: R,
+    left: u64,
+    limit: u64,
+}
+
+impl<R: Read> Read for Bounded<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.plain.read(buf)?;
+        self.left = self
+            .left
+            .checked_sub(n as u64)
+            .ok_or_else(|| SourceError::TooLarge {
+                what: "unpacked layer".to_owned(),
+                limit: format!("{} bytes", self.limit),
+            })?;
+        Ok(n)
+    }
+}
+
+/// Copies and gives the digest of what went by. Always hands on full buffers, because what a
+/// compressor makes may depend on how its input is cut.
 pub(super) fn copy_hashing(from: &mut dyn Read, to: &mut dyn Write) -> io::Result<Digest> {
     let mut hasher = BlobHasher::default();
-    let mut buffer = vec![0; COPY_BUFFER];
+    let mut buffer = Vec::with_capacity(COPY_BUFFER);
     loop {
-        match from.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(n) => {
-                hasher.update(&buffer[..n]);
-                to.write_all(&buffer[..n])?;
-            }
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
+        buffer.clear();
+        from.take(COPY_BUFFER as u64).read_to_end(&mut buffer)?;
+        if buffer.is_empty() {
+            return Ok(hasher.finish());
         }
+        hasher.update(&buffer);
+        to.write_all(&buffer)?;
     }
 }
 
@@ -259,10 +285,8 @@ pub(super) fn copy_hashing(from: &mut dyn Read, to: &mut dyn Write) -> io::Resul
 pub fn unpack_oci_archive(archive: &Path, output: &Path) -> Result<Digest, SourceError> {
     let index = TarIndex::open(archive)?;
     let json = index.document("index.json", MAX_MANIFEST)?;
-    let top: ImageIndex =
-        serde_json::from_slice(&json).map_err(|e| index.malformed(format!("index.json: {e}")))?;
-    index.require("oci-layout")?;
     let shown = archive.display().to_string();
+    check_version(&shown, &index.document("oci-layout", 4096)?)?;
     let Selected::Entry(image) = select_entry(&shown, &json, None)? else {
         return Err(index.malformed("index.json names no image".to_owned()));
     };
@@ -290,4 +314,41 @@ fn blob_entry((name, span): (&str, Span)) -> Option<Descriptor> {
     let digest: Digest = format!("{algorithm}:{hex}").parse().ok()?;
     let any = MediaType::Other("application/octet-stream".to_owned());
     Some(Descriptor::new(any, span.size, digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::{copy_hashing, decompress};
+    use crate::oci::{LayerFormat, SourceError, sha256};
+
+    #[test]
+    fn a_bomb_is_refused_at_the_limit_in_every_format() {
+        let zeros = vec![0; 1 << 20];
+        let gzip = {
+            let level = flate2::Compression::fast();
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), level);
+            io::copy(&mut zeros.as_slice(), &mut gzip).unwrap();
+            gzip.finish().unwrap()
+        };
+        let zstd = zstd::encode_all(zeros.as_slice(), 1).unwrap();
+        for (format, stored) in [
+            (LayerFormat::Tar, &zeros),
+            (LayerFormat::Gzip, &gzip),
+            (LayerFormat::Zstd, &zstd),
+        ] {
+            let unpack = |limit| {
+                let mut plain = decompress(format, stored.as_slice(), limit).unwrap();
+                copy_hashing(&mut plain, &mut io::sink())
+                    .map_err(|e| SourceError::from_read("test", e))
+            };
+            assert_eq!(unpack(1 << 20).unwrap(), sha256(&zeros), "{format:?}");
+            let error = unpack((1 << 20) - 1).unwrap_err();
+            assert!(
+                matches!(error, SourceError::TooLarge { .. }),
+                "{format:?}: {error}"
+            );
+        }
+    }
 }

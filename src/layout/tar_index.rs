@@ -301,3 +301,72 @@ impl Read for SpanReader {
         Ok(n)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use proptest::prelude::*;
+    use tar_core::builder::EntryBuilder;
+
+    use super::{Span, TarIndex};
+    use crate::oci::SourceError;
+
+    fn archive(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+        let mut tar = Vec::new();
+        for (name, bytes) in files {
+            let mut entry = EntryBuilder::new_ustar();
+            entry.path(name);
+            let entry = entry.mode(0o644).unwrap().uid(0).unwrap().gid(0).unwrap();
+            let entry = entry.mtime(0).unwrap().size(bytes.len() as u64).unwrap();
+            tar.extend(entry.finish_bytes());
+            tar.extend_from_slice(bytes);
+            tar.resize(tar.len().next_multiple_of(512), 0);
+        }
+        tar.resize(tar.len() + 1024, 0);
+        tar
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the test needs a file")]
+    fn open(bytes: &[u8]) -> Result<(tempfile::TempDir, TarIndex), SourceError> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.tar");
+        std::fs::write(&path, bytes).unwrap();
+        Ok((dir, TarIndex::open(&path)?))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn every_file_is_found_with_its_bytes(
+            files in prop::collection::btree_map(
+                "[a-z]{1,60}(/[a-z]{1,90}){0,2}", prop::collection::vec(any::<u8>(), 0..1500), 0..6)
+        ) {
+            let files: Vec<_> = files.into_iter().collect();
+            let (_dir, index) = open(&archive(&files)).unwrap();
+            for (name, bytes) in &files {
+                let mut found = Vec::new();
+                index.read(index.find(name).unwrap()).read_to_end(&mut found).unwrap();
+                prop_assert_eq!(&found, bytes);
+            }
+            prop_assert_eq!(index.files().count(), files.len());
+        }
+
+        #[test]
+        fn a_damaged_archive_ends_in_an_index_within_the_file_or_an_error(
+            at in 0..3000usize, value: u8, cut in 0..3200usize
+        ) {
+            let mut tar = archive(&[("a".to_owned(), vec![7; 700]), ("b".to_owned(), vec![8; 10])]);
+            if let Some(byte) = tar.get_mut(at) {
+                *byte = value;
+            }
+            tar.truncate(tar.len() - cut.min(tar.len()));
+            if let Ok((_dir, index)) = open(&tar) {
+                for (_, Span { offset, size }) in index.files() {
+                    prop_assert!(offset + size <= tar.len() as u64);
+                }
+            }
+        }
+    }
+}

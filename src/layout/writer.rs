@@ -113,10 +113,10 @@ fn index_entry(image: &Descriptor, name: Option<&String>) -> Value {
         "size": image.size(),
     });
     let annotations = name.map(|name| match Reference::parse_familiar(name) {
-        Ok(reference) => {
-            let tag = reference.tag.clone().unwrap_or_default();
-            json!({ FULL_NAME: reference.to_string(), REF_NAME: tag })
-        }
+        Ok(reference) => match &reference.tag {
+            Some(tag) => json!({ FULL_NAME: reference.to_string(), REF_NAME: tag }),
+            None => json!({ FULL_NAME: reference.to_string() }),
+        },
         Err(_) => json!({ REF_NAME: name }),
     });
     if let (Some(annotations), Value::Object(entry)) = (annotations, &mut entry) {

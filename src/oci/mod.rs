@@ -5,6 +5,7 @@
 //! the image, label order) is typed here. No I/O except through [`ImageSource`].
 
 mod config;
+mod document;
 mod image_path;
 mod media;
 mod reference;
@@ -29,6 +30,8 @@ pub const MAX_MANIFEST: u64 = 4 << 20;
 pub const MAX_CONFIG: u64 = 4 << 20;
 /// Most layers of one image; engines stop at 128.
 pub const MAX_LAYERS: usize = 512;
+/// Largest layer that is unpacked, in bytes of its tar stream.
+pub const MAX_LAYER: u64 = 64 << 30;
 /// Most entries of one index.
 pub const MAX_INDEX_ENTRIES: usize = 1024;
 /// How deep indexes may lie within each other.

@@ -135,8 +135,8 @@ impl SourceError {
             Self::Denied { what, .. } => {
                 let registry = what.split('/').next().unwrap_or(what);
                 Some(format!(
-                    "log in with `plimsoll login {registry}`, or check that the account may pull \
-                     this repository"
+                    "log in with `docker login {registry}` or `podman login {registry}`, or check \
+                     that the account may pull this repository"
                 ))
             }
             Self::Unavailable { .. } => Some(
@@ -359,6 +359,8 @@ fn hex(bytes: &[u8]) -> String {
 mod tests {
     use std::io::{self, Read};
 
+    use proptest::prelude::*;
+
     use super::{SourceError, VerifyingReader, sha256};
     use crate::oci::{Descriptor, Digest, MediaType};
 
@@ -466,5 +468,33 @@ mod tests {
         );
         let mut reader = VerifyingReader::new(io::repeat(0), &of).unwrap();
         assert!(io::copy(&mut reader, &mut io::sink()).is_err());
+    }
+
+    /// Hands on at most so many bytes at once.
+    struct Pieces<'a>(&'a [u8], usize);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            let n = buf.len().min(self.1);
+            self.0.read(&mut buf[..n])
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_pass_when_and_only_when_they_are_the_described_ones(
+            data in prop::collection::vec(any::<u8>(), 0..300),
+            other in prop::collection::vec(any::<u8>(), 0..300),
+            piece in 1..64usize,
+        ) {
+            let of = Descriptor::new(MediaType::ImageLayer, data.len() as u64, sha256(&data));
+            for given in [&data, &other] {
+                let mut out = Vec::new();
+                let pieces = Pieces(given, piece);
+                let read = VerifyingReader::new(pieces, &of).unwrap().read_to_end(&mut out);
+                prop_assert_eq!(read.is_ok(), *given == data);
+                prop_assert!(out.len() <= data.len());
+            }
+        }
     }
 }

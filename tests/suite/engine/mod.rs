@@ -2,13 +2,6 @@
 //! usual socket, or a BuildKit at `PLIMSOLL_TEST_BUILDKIT_HOST`. Skipped, and said so, when there is
 //! none, unless `PLIMSOLL_TEST_DOCKER=1` insists on it.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "tests make files, run the host's tools and may panic"
-)]
-
 mod builds;
 mod faults;
 mod interrupted;

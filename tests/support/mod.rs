@@ -1,0 +1,29 @@
+//! What the suite's modules share: images from lines of text, and a registry with faults.
+#![allow(dead_code, reason = "each module of the suite uses its own part")]
+
+pub(crate) mod image;
+pub(crate) mod registry;
+
+use std::path::PathBuf;
+
+/// The shared fixtures and data, if they are there: `PLIMSOLL_SHARED`, else beside the repository.
+pub(crate) fn shared() -> Option<PathBuf> {
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared");
+    let path = std::env::var_os("PLIMSOLL_SHARED").map_or_else(beside, PathBuf::from);
+    path.is_dir().then_some(path)
+}
+
+/// Says on standard error that a test did not run, and why.
+pub(crate) fn skipped(test: &str, reason: &str) {
+    eprintln!("SKIPPED {test}: {reason}");
+}
+
+/// Whether a program can be run.
+pub(crate) fn has_program(name: &str) -> bool {
+    command(name).arg("--version").output().is_ok()
+}
+
+/// A program used as an independent witness.
+pub(crate) fn command(name: &str) -> std::process::Command {
+    std::process::Command::new(name)
+}
