@@ -146,7 +146,7 @@ impl Matcher {
         parent: Option<&ParentMatches>,
     ) -> Result<(bool, ParentMatches), PatternError> {
         let mut matched = false;
-        let mut matches = Vec::with_capacity(self.patterns.len());
+        let mut hits = Vec::with_capacity(self.patterns.len());
         for (index, pattern) in self.patterns.iter().enumerate() {
             let inherited = parent.is_some_and(|parent| parent.0.get(index) == Some(&true));
             let hit = if inherited {
@@ -157,12 +157,12 @@ impl Matcher {
                 // An exception has nothing to take back, or a pattern nothing to add.
                 false
             };
-            matches.push(hit);
+            hits.push(hit);
             if hit {
                 matched = !pattern.exception;
             }
         }
-        Ok((matched, ParentMatches(matches)))
+        Ok((matched, ParentMatches(hits)))
     }
 }
 

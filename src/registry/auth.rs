@@ -33,12 +33,12 @@ pub enum Login {
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     /// the file is there but cannot be read
-    #[error("login file {}: {source}", file.display())]
+    #[error("login file {}: {fault}", file.display())]
     Unreadable {
         /// which
         file: PathBuf,
         /// cause
-        source: std::io::Error,
+        fault: std::io::Error,
     },
     /// larger than any login file
     #[error("login file {} is larger than {limit} bytes", file.display())]
@@ -112,8 +112,8 @@ impl AuthStore {
     /// Adds one of the places where docker and podman keep logins; it need not exist.
     pub fn with_file_if_present(self, path: impl Into<PathBuf>) -> Result<Self, AuthError> {
         match self.clone().with_file(path) {
-            Err(AuthError::Unreadable { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound =>
+            Err(AuthError::Unreadable { fault, .. })
+                if fault.kind() == std::io::ErrorKind::NotFound =>
             {
                 Ok(self)
             }

@@ -40,14 +40,14 @@ fn letter(answer: &Result<bool, PatternError>) -> char {
 
 fn descend(matcher: &Matcher, path: &str) -> Result<bool, PatternError> {
     let mut parent: Option<ParentMatches> = None;
-    let mut matched = false;
+    let mut last = false;
     let ends = path.match_indices('/').map(|(end, _)| end);
     for end in ends.chain([path.len()]) {
-        let (hit, matches) = matcher.step(&path[..end], parent.as_ref())?;
-        matched = hit;
-        parent = Some(matches);
+        let (hit, hits) = matcher.step(&path[..end], parent.as_ref())?;
+        last = hit;
+        parent = Some(hits);
     }
-    Ok(matched)
+    Ok(last)
 }
 
 #[test]

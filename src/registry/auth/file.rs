@@ -70,7 +70,7 @@ impl AuthFile {
     pub(super) fn read(path: PathBuf) -> Result<Self, AuthError> {
         let bytes = match read_limited(&path) {
             Ok(bytes) => bytes,
-            Err(source) => return Err(AuthError::Unreadable { file: path, source }),
+            Err(fault) => return Err(AuthError::Unreadable { file: path, fault }),
         };
         if bytes.len() as u64 > MAX_FILE {
             return Err(AuthError::TooLarge {

@@ -41,7 +41,7 @@ impl Default for Helpers {
     fn default() -> Self {
         Self {
             dirs: Vec::new(),
-            limit: Duration::from_secs(60),
+            limit: Duration::from_mins(1),
         }
     }
 }

@@ -17,9 +17,10 @@ pub(super) struct Scope {
 impl Scope {
     pub(super) fn new(registry: &str, repository: Option<&str>) -> Self {
         let host = registry.to_ascii_lowercase();
-        let host = match HUB.contains(&host.as_str()) {
-            true => HUB[0].to_owned(),
-            false => host,
+        let host = if HUB.contains(&host.as_str()) {
+            HUB[0].to_owned()
+        } else {
+            host
         };
         let path = repository
             .map(|path| path.trim_matches('/'))
@@ -68,9 +69,10 @@ impl Scope {
 
     /// How a helper knows the registry.
     pub(super) fn server(&self) -> &str {
-        match self.host == HUB[0] {
-            true => HUB_SERVER,
-            false => &self.host,
+        if self.host == HUB[0] {
+            HUB_SERVER
+        } else {
+            &self.host
         }
     }
 }

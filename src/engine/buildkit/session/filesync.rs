@@ -104,9 +104,9 @@ fn start(transfer: Arc<Transfer>, wanted: SyncRequest, requests: Streaming<Packe
 
 impl Transfer {
     fn announce(&self, wanted: SyncRequest) -> Result<(), ContextError> {
-        let root = fs::canonicalize(&self.root).map_err(|source| ContextError::Root {
+        let root = fs::canonicalize(&self.root).map_err(|fault| ContextError::Root {
             path: self.root.clone(),
-            source,
+            fault,
         })?;
         let filter = Filter::new(
             &root,
@@ -236,6 +236,3 @@ fn fin_packet() -> Packet {
         ..Packet::default()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -66,4 +66,10 @@ impl Troubles {
             list.push(trouble);
         }
     }
+
+    /// How many keep this list; each part of a running transfer is one.
+    #[cfg(test)]
+    pub(super) fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
 }

@@ -1,5 +1,7 @@
 //! What the daemon says in a call's metadata.
 
+use std::borrow::Cow;
+
 use indexmap::IndexMap;
 use percent_encoding::percent_decode_str;
 use tonic::{
@@ -58,7 +60,7 @@ fn text(value: &MetadataValue<tonic::metadata::Ascii>, encoded: bool) -> Option<
     percent_decode_str(&spaced)
         .decode_utf8()
         .ok()
-        .map(|decoded| decoded.into_owned())
+        .map(Cow::into_owned)
 }
 
 /// What the exporter says of the image: `exporter-md-*`, without the prefix.

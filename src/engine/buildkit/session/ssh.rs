@@ -125,11 +125,12 @@ async fn forward(
         pending.extend_from_slice(&message.data);
         while let Some(request) = take_message(&mut pending)? {
             let allowed = request.get(4).is_some_and(|kind| ALLOWED.contains(kind));
-            let data = match allowed {
-                true => exchange(&mut agent, &request)
+            let data = if allowed {
+                exchange(&mut agent, &request)
                     .await
-                    .map_err(|fault| Status::unavailable(format!("ssh agent: {fault}")))?,
-                false => FAILURE.to_vec(),
+                    .map_err(|fault| Status::unavailable(format!("ssh agent: {fault}")))?
+            } else {
+                FAILURE.to_vec()
             };
             if answers.send(Ok(BytesMessage { data })).await.is_err() {
                 return Ok(());

@@ -53,9 +53,9 @@ impl Filter {
             include.extend(targets);
             include = without_children(include).unwrap_or_default();
         }
-        let include = Side::new(&include, false).map_err(|source| ContextError::Pattern {
+        let include = Side::new(&include, false).map_err(|fault| ContextError::Pattern {
             origin: "paths the engine asked for",
-            source,
+            fault,
         })?;
         let exclude = Side::new(exclude, true).map_err(excluded)?;
         Ok(Self { include, exclude })
@@ -71,15 +71,15 @@ impl Filter {
         let mut inherited = Inherited::default();
         let mut wanted = true;
         if let Some(side) = &self.include {
-            let (matched, matches) =
+            let (hit, matches) =
                 side.matcher
                     .step(path, parent.include.as_ref())
-                    .map_err(|source| ContextError::Pattern {
+                    .map_err(|fault| ContextError::Pattern {
                         origin: "paths the engine asked for",
-                        source,
+                        fault,
                     })?;
             inherited.include = Some(matches);
-            if !matched {
+            if !hit {
                 if is_dir && side.literal && !side.leads_below(path, false) {
                     return Ok(Judgement::Skip);
                 }
@@ -87,12 +87,12 @@ impl Filter {
             }
         }
         if let Some(side) = &self.exclude {
-            let (matched, matches) = side
+            let (hit, matches) = side
                 .matcher
                 .step(path, parent.exclude.as_ref())
                 .map_err(excluded)?;
             inherited.exclude = Some(matches);
-            if matched {
+            if hit {
                 if is_dir && side.literal && !side.leads_below(path, true) {
                     return Ok(Judgement::Skip);
                 }
@@ -107,10 +107,10 @@ impl Filter {
     }
 }
 
-fn excluded(source: PatternError) -> ContextError {
+fn excluded(fault: PatternError) -> ContextError {
     ContextError::Pattern {
         origin: ".dockerignore",
-        source,
+        fault,
     }
 }
 

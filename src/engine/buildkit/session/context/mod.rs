@@ -23,20 +23,20 @@ pub(super) use walk::walk;
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ContextError {
     /// the directory itself
-    #[error("context directory {}: {source}", path.display())]
-    Root { path: PathBuf, source: io::Error },
+    #[error("context directory {}: {fault}", path.display())]
+    Root { path: PathBuf, fault: io::Error },
     /// a pattern
-    #[error("{origin}: {source}")]
+    #[error("{origin}: {fault}")]
     Pattern {
         origin: &'static str,
-        source: PatternError,
+        fault: PatternError,
     },
     /// reading a file or directory
-    #[error("{what} {} of the context: {source}", path.display())]
+    #[error("{what} {} of the context: {fault}", path.display())]
     Io {
         what: &'static str,
         path: PathBuf,
-        source: io::Error,
+        fault: io::Error,
     },
     /// it was another file a moment ago
     #[error("{} {how} while the context was read; build when nothing writes there, or exclude it in .dockerignore", path.display())]
@@ -53,14 +53,14 @@ pub(super) enum ContextError {
 
 impl ContextError {
     /// An I/O error on a path that was just seen in its directory.
-    fn io(what: &'static str, path: &std::path::Path, source: io::Error) -> Self {
+    fn io(what: &'static str, path: &std::path::Path, fault: io::Error) -> Self {
         let path = path.to_owned();
-        match source.kind() {
+        match fault.kind() {
             io::ErrorKind::NotFound => Self::Changed {
                 path,
                 how: "vanished",
             },
-            _ => Self::Io { what, path, source },
+            _ => Self::Io { what, path, fault },
         }
     }
 }

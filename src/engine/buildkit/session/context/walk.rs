@@ -17,12 +17,12 @@ use super::{
     stat::{FirstNames, stat},
 };
 
-/// Calls `send` for each entry that is wanted, and before it for the directories above it that
+/// Calls `visit` for each entry that is wanted, and before it for the directories above it that
 /// were not sent yet.
 pub(in super::super) fn walk(
     root: &Path,
     filter: &Filter,
-    mut send: impl FnMut(Stat, Option<Source>) -> Result<(), ContextError>,
+    mut visit: impl FnMut(Stat, Option<Source>) -> Result<(), ContextError>,
 ) -> Result<(), ContextError> {
     let mut first_names = FirstNames::new();
     let top = Frame {
@@ -50,10 +50,10 @@ pub(in super::super) fn walk(
             for above in stack.iter_mut().filter(|above| !above.sent) {
                 above.sent = true;
                 let (stat, source) = stat(root, &above.path, &mut first_names)?;
-                send(stat, source)?;
+                visit(stat, source)?;
             }
             let (stat, source) = stat(root, &path, &mut first_names)?;
-            send(stat, source)?;
+            visit(stat, source)?;
         }
         if kind.is_dir() {
             stack.push(Frame {
@@ -111,9 +111,9 @@ fn list(
         Err(fault) if may_be_closed && fault.kind() == io::ErrorKind::PermissionDenied => {
             Ok(Vec::new().into_iter())
         }
-        Err(source) if path.as_os_str().is_empty() => Err(ContextError::Root {
+        Err(fault) if path.as_os_str().is_empty() => Err(ContextError::Root {
             path: root.to_owned(),
-            source,
+            fault,
         }),
         Err(fault) => Err(ContextError::io("listing", path, fault)),
     }
