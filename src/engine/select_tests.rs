@@ -14,7 +14,7 @@ fn environment(dir: &Path) -> EngineEnvironment {
 fn put(path: &Path, text: &str) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut file = std::fs::OpenOptions::new()
-        .create(true)
+        .create_new(true)
         .write(true)
         .open(path)
         .unwrap();

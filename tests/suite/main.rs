@@ -13,6 +13,7 @@ mod architecture;
 mod config;
 mod dockerfiles;
 mod docs;
+mod engine;
 mod example;
 mod fixtures;
 mod hostile;

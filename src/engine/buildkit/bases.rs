@@ -21,9 +21,6 @@ use crate::{
     registry::auth::{AuthStore, Login},
 };
 
-/// Repository of names that exist only while a build runs.
-const TEMPORARY: &str = "docker.io/library/plimsoll-base";
-
 /// What a build needs so that its base images are found.
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
@@ -158,43 +155,29 @@ impl Bases<'_> {
         let resolved =
             resolve(&source, platform.as_ref()).map_err(|error| base_error(one, &error))?;
         let Some(image) = resolved.images.first() else {
-            return Err(base_failure(
-                one,
-                "the layout's index names no image".to_owned(),
-            ));
+            return Err(base_failure(one, "the layout's index names no image"));
         };
-        let id = image.manifest.config().digest().to_string();
-        if engine.image(&id).await?.is_none() {
-            self.undo.push(Undo::Unnamed(id.clone()));
-            let (tell, told) = tokio::sync::oneshot::channel();
-            let upload = Upload::archive(move |out| {
-                let written = export_docker_archive(&source, platform.as_ref(), &[], out);
-                let result = written
-                    .as_ref()
-                    .map(|()| ())
-                    .map_err(|error| std::io::Error::other(error.to_string()));
-                let _ = tell.send(written.err());
-                result
-            });
-            let loaded = engine.load(upload).await;
-            if let Ok(Some(error)) = told.await {
-                return Err(base_error(one, &error));
-            }
-            loaded?;
-        }
+        let image = Stored {
+            id: image.manifest.config().digest().to_string(),
+            source: std::sync::Arc::new(source),
+            platform,
+        };
         if self.daemon.knows_contexts() {
             // A name of its own: builds side by side must not take each other's base away.
-            let tag = random_id();
-            let name = format!("{TEMPORARY}:{tag}");
-            self.undo.push(Undo::Name(name.clone()));
-            engine.tag(&id, TEMPORARY, &tag).await?;
-            contexts.insert(
-                context_attribute(&one.used.name),
-                format!("docker-image://{name}"),
-            );
+            let name = ImageName {
+                tag: Some(random_id()),
+                ..temporary()
+            };
+            self.undo.push(Undo::Name(name.full()));
+            put(engine, one, &image, &name).await?;
+            let context = format!("docker-image://{}", name.full());
+            contexts.insert(context_attribute(&one.used.name), context);
             return Ok(());
         }
-        self.name(engine, one, &id).await
+        if self.take_name(engine, one, &image.id).await? {
+            put(engine, one, &image, &one.used.name).await?;
+        }
+        Ok(())
     }
 
     async fn pull(
@@ -207,7 +190,7 @@ impl Bases<'_> {
         let login = self
             .auth
             .login_for(&other.registry, Some(&other.repository));
-        let login = login.map_err(|error| base_failure(one, error.to_string()))?;
+        let login = login.map_err(|error| base_failure(one, &error.to_string()))?;
         if engine.image(&full).await?.is_none() {
             self.undo.push(Undo::Name(full.clone()));
         }
@@ -217,25 +200,30 @@ impl Bases<'_> {
         engine
             .pull(&other.path(), version, login)
             .await
-            .map_err(|error| base_failure(one, error.to_string()))?;
+            .map_err(|error| base_failure(one, &error.to_string()))?;
         let Some(image) = engine.image(&full).await? else {
             return Err(base_failure(
                 one,
-                format!("{full} was pulled but is not there"),
+                &format!("{full} was pulled but is not there"),
             ));
         };
-        self.name(engine, one, &image.id).await
+        if self.take_name(engine, one, &image.id).await? {
+            let tag = one.used.name.tag.as_deref().unwrap_or("latest");
+            engine.tag(&image.id, &one.used.name.path(), tag).await?;
+        }
+        Ok(())
     }
 
-    /// Puts an image under the name of the `FROM`.
-    async fn name(
+    /// Notes what has to be taken back when image `id` gets the name of the `FROM`; `false` when it
+    /// has it already.
+    async fn take_name(
         &mut self,
         engine: &DockerEngine,
         one: &Mirrored,
         id: &str,
-    ) -> Result<(), BuildError> {
+    ) -> Result<bool, BuildError> {
         let name = &one.used.name;
-        let (Some(tag), None) = (&name.tag, &name.digest) else {
+        if name.digest.is_some() {
             return Err(BuildError::Unsupported {
                 engine: self.daemon.label(),
                 what: format!(
@@ -246,16 +234,65 @@ impl Bases<'_> {
                     "name the base image by a tag, or use Docker Engine 23 or newer".to_owned(),
                 ),
             });
-        };
+        }
         match engine.image(&name.full()).await? {
-            Some(image) if image.id == id => return Ok(()),
-            Some(image) => self.undo.push(Undo::Restore {
-                id: image.id,
-                name: name.clone(),
-            }),
+            Some(image) if image.id == id => return Ok(false),
+            Some(image) => {
+                self.undo.push(Undo::Unnamed(id.to_owned()));
+                self.undo.push(Undo::Restore {
+                    id: image.id,
+                    name: name.clone(),
+                });
+            }
             None => self.undo.push(Undo::Name(name.full())),
         }
-        Ok(engine.tag(id, &name.path(), tag).await?)
+        Ok(true)
+    }
+}
+
+/// A layout's image on its way into an engine's store.
+struct Stored {
+    id: String,
+    source: std::sync::Arc<LayoutSource>,
+    platform: Option<Platform>,
+}
+
+/// Gives the image its name, and brings it first when the engine has it not, or no more.
+async fn put(
+    engine: &DockerEngine,
+    one: &Mirrored,
+    image: &Stored,
+    name: &ImageName,
+) -> Result<(), BuildError> {
+    let tag = name.tag.as_deref().unwrap_or("latest");
+    match engine.tag(&image.id, &name.path(), tag).await {
+        Err(error) if error.is_not_found() => {}
+        other => return Ok(other?),
+    }
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let (source, platform) = (std::sync::Arc::clone(&image.source), image.platform.clone());
+    // Loaded under its name, never without: somebody else's tidying would take it away.
+    let names = [name.full()];
+    let upload = Upload::archive(move |out| {
+        let written = export_docker_archive(&*source, platform.as_ref(), &names, out);
+        let result = written.as_ref().map(|&()| ());
+        let result = result.map_err(|error| std::io::Error::other(error.to_string()));
+        let _ = tell.send(written.err());
+        result
+    });
+    let loaded = engine.load(upload).await;
+    if let Ok(Some(error)) = told.await {
+        return Err(base_error(one, &error));
+    }
+    Ok(loaded?)
+}
+
+fn temporary() -> ImageName {
+    ImageName {
+        registry: "docker.io".to_owned(),
+        repository: "library/plimsoll-base".to_owned(),
+        tag: None,
+        digest: None,
     }
 }
 
@@ -279,7 +316,11 @@ async fn take_back_one(engine: &DockerEngine, change: Undo) -> Result<(), Docker
         }
         Undo::Unnamed(id) => match engine.image(&id).await? {
             Some(image) if image.repo_tags.iter().flatten().next().is_none() => {
-                engine.remove(&id).await
+                match engine.remove(&id).await {
+                    // Another build still stands on it, and tidies up itself.
+                    Err(error) if error.is_conflict() => Ok(()),
+                    other => other,
+                }
             }
             _ => Ok(()),
         },
@@ -311,11 +352,11 @@ fn context_attribute(name: &ImageName) -> String {
 }
 
 fn base_error(one: &Mirrored, error: &SourceError) -> BuildError {
-    base_failure(one, crate::engine::docker::chain(error))
+    base_failure(one, &crate::engine::docker::chain(error))
 }
 
 /// A base image that cannot be had fails the `FROM` that wants it.
-fn base_failure(one: &Mirrored, reason: String) -> BuildError {
+fn base_failure(one: &Mirrored, reason: &str) -> BuildError {
     BuildError::Dockerfile(Box::new(StepFailure {
         message: format!("base image {}: {reason}", one.used.name.full()),
         location: Some(one.used.location.clone()),

@@ -158,6 +158,8 @@ pub(crate) fn open_session(control: &Control, routes: Routes, methods: &[String]
     }
 }
 
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
+
 /// 25 letters and digits, as `BuildKit` makes its own identities; not to be guessed.
 pub(crate) fn random_id() -> String {
     let mut bytes = [0u8; 25];
@@ -165,7 +167,6 @@ pub(crate) fn random_id() -> String {
     let _ = rustls::crypto::ring::default_provider()
         .secure_random
         .fill(&mut bytes);
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghijklmnopqrstuv";
     bytes
         .iter()
         .map(|byte| char::from(ALPHABET[usize::from(byte % 32)]))

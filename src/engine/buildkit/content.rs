@@ -258,7 +258,7 @@ mod tests {
         let path = dir.path().join("blob");
         std::io::Write::write_all(
             &mut std::fs::OpenOptions::new()
-                .create(true)
+                .create_new(true)
                 .write(true)
                 .open(&path)
                 .unwrap(),

@@ -19,27 +19,26 @@ fn within(text: &str, known: &IndexMap<String, String>, depth: usize) -> String 
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('$') {
         out.push_str(before);
-        rest = match after.strip_prefix('{') {
-            Some(inside) => {
-                let (body, after) = split_brace(inside);
-                out.push_str(&braced(body, known, depth - 1));
-                after
-            }
-            None => {
-                let end = after
-                    .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-                    .unwrap_or(after.len());
-                let (name, after) = after.split_at(end);
-                if name.is_empty() {
-                    out.push('$');
-                }
-                out.push_str(known.get(name).map_or("", String::as_str));
-                after
-            }
-        };
+        if let Some(inside) = after.strip_prefix('{') {
+            let (body, after) = split_brace(inside);
+            out.push_str(&braced(body, known, depth - 1));
+            rest = after;
+            continue;
+        }
+        let end = after.find(|c: char| !is_name(c)).unwrap_or(after.len());
+        let (name, after) = after.split_at(end);
+        if name.is_empty() {
+            out.push('$');
+        }
+        out.push_str(known.get(name).map_or("", String::as_str));
+        rest = after;
     }
     out.push_str(rest);
     out
+}
+
+fn is_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }
 
 /// What is inside the brace that closes, and what follows; nested braces belong inside.

@@ -25,32 +25,28 @@ impl Finished<'_> {
     /// Fetches the image, unless it came already, and writes the layout.
     pub(super) async fn into_layout(self, export: &Export) -> Result<Digest, BuildError> {
         let output = self.plan.output.clone();
-        match (export, self.daemon) {
-            (Export::Store { .. }, Daemon::Docker(engine)) => {
-                let id = self
-                    .said("containerimage.config.digest")
-                    .or(self.said("containerimage.digest"));
-                let id =
-                    id.ok_or_else(|| self.fault("the engine did not say which image it made"))?;
-                engine.save_to(&id, self.archive).await?;
-                let (archive, names) = (self.archive.to_owned(), self.plan.names.clone());
-                self.blocking(move || import_docker_archive(&archive, &output, &names))
-                    .await
-            }
-            _ => {
-                let sent = self.sent.as_ref();
-                let sent = sent.ok_or_else(|| self.fault("the engine sent no image"))?;
-                let archive = sent.path.clone();
-                let digest = self
-                    .blocking(move || unpack_oci_archive(&archive, &output))
-                    .await?;
-                match self.said("containerimage.digest") {
-                    Some(said) if said != digest.to_string() => Err(self.fault(&format!(
-                        "the engine said it made {said}, but sent {digest}"
-                    ))),
-                    _ => Ok(digest),
-                }
-            }
+        if let (Export::Store { .. }, Daemon::Docker(engine)) = (export, self.daemon) {
+            let id = self
+                .said("containerimage.config.digest")
+                .or(self.said("containerimage.digest"))
+                .ok_or_else(|| self.fault("the engine did not say which image it made"))?;
+            engine.save_to(&id, self.archive).await?;
+            let (archive, names) = (self.archive.to_owned(), self.plan.names.clone());
+            return self
+                .blocking(move || import_docker_archive(&archive, &output, &names))
+                .await;
+        }
+        let sent = self.sent.as_ref();
+        let sent = sent.ok_or_else(|| self.fault("the engine sent no image"))?;
+        let archive = sent.path.clone();
+        let digest = self
+            .blocking(move || unpack_oci_archive(&archive, &output))
+            .await?;
+        match self.said("containerimage.digest") {
+            Some(said) if said != digest.to_string() => Err(self.fault(&format!(
+                "the engine said it made {said}, but sent {digest}"
+            ))),
+            _ => Ok(digest),
         }
     }
 

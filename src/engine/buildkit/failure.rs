@@ -46,7 +46,7 @@ const DOCKERFILE_WORDS: &[&str] = &[
     "dockerfile",
     "stage",
     "base name",
-    "COPY",
+    "copy",
     "instruction",
     "parse",
 ];
@@ -112,7 +112,10 @@ pub(crate) fn explain(status: &Status, refusal: &Refusal<'_>) -> BuildError {
         step.is_some_and(|step| ENGINE_STEPS.iter().any(|own| step.name.starts_with(own)));
     let of_dockerfile = location.is_some()
         || step.is_some() && !engines_own
-        || step.is_none() && DOCKERFILE_WORDS.iter().any(|word| message.contains(word));
+        || step.is_none()
+            && DOCKERFILE_WORDS
+                .iter()
+                .any(|word| message.to_lowercase().contains(word));
     if !of_dockerfile {
         return refused(status, message, refusal);
     }

@@ -29,7 +29,7 @@ mod solve;
 mod source;
 
 /// How long the engine is given to take back what a build changed in it.
-const TIDY_TIMEOUT: Duration = Duration::from_secs(60);
+const TIDY_TIMEOUT: Duration = Duration::from_mins(1);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 /// Interface version of Docker Engine 23, whose frontend knows named contexts.
 const CONTEXTS_SINCE: (u32, u32) = (1, 42);

@@ -194,8 +194,8 @@ fn seconds(from: Timestamp, to: Timestamp) -> f64 {
 mod tests {
     use super::*;
 
-    fn at(seconds: i64) -> Option<Timestamp> {
-        Some(Timestamp { seconds, nanos: 0 })
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp { seconds, nanos: 0 }
     }
 
     fn vertex(
@@ -208,8 +208,8 @@ mod tests {
             vertexes: vec![Vertex {
                 digest: digest.to_owned(),
                 name: format!("[1/1] {digest}"),
-                started: started.and_then(at),
-                completed: completed.and_then(at),
+                started: started.map(at),
+                completed: completed.map(at),
                 error: error.to_owned(),
                 ..Vertex::default()
             }],

@@ -153,7 +153,13 @@ fn exporters(plan: &BuildPlan, export: &Export) -> Vec<Exporter> {
             }
             let mut all = vec![archive];
             if !keep.is_empty() {
-                all.push(exporter("moby", [("name", joined(keep.iter().cloned()))]));
+                // The same media types, so that both are the same image by the same digest.
+                let names = joined(keep.iter().cloned());
+                let types = "true".to_owned();
+                all.push(exporter(
+                    "moby",
+                    [("name", names), ("oci-mediatypes", types)],
+                ));
             }
             all
         }

@@ -102,6 +102,9 @@ impl Source {
     /// The instruction that the engine calls `[build 2/5] RUN make`.
     pub(crate) fn instruction_of(&self, step_name: &str) -> Option<Location> {
         let (label, words) = step_name.strip_prefix('[')?.split_once(']')?;
+        if let Some(image) = label.strip_prefix("context ") {
+            return self.image_use(image);
+        }
         if let Some(image) = words.trim().strip_prefix("load metadata for ") {
             return self.image_use(image);
         }

@@ -80,6 +80,9 @@ fn images_are_those_that_are_no_stage() {
         ),
         Some((19, 19))
     );
+    let replaced =
+        "[context r.example.com/tools:1] load metadata for r.example.com/tools:1@sha256:00";
+    assert_eq!(line_of(&source, replaced), Some((19, 19)));
 }
 
 #[test]

@@ -89,6 +89,11 @@ impl DockerError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Refused { status: 404, .. })
     }
+
+    /// Whether the engine said that the thing is in use.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { status: 409, .. })
+    }
 }
 
 #[derive(Deserialize)]
@@ -119,6 +124,15 @@ impl DockerEngine {
     /// When the engine has no such image, goes away, or the file cannot be written.
     pub fn save(&self, reference: &str, archive: &Path) -> Result<(), DockerError> {
         run(self.save_to(reference, archive))?
+    }
+
+    /// Takes a name away, and the image with it when that was its last one; no error when it is not
+    /// there.
+    ///
+    /// # Errors
+    /// When the engine refuses or goes away.
+    pub fn remove_image(&self, name: &str) -> Result<(), DockerError> {
+        run(self.remove(name))?
     }
 
     /// What the engine said of itself.
