@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::{
     check,
     config::{EngineChoice, Stage},
-    dockerfile::{Dockerfile, PredictContext, lints, predict},
+    dockerfile::{Dockerfile, ParseFault, PredictContext, lints, predict},
     engine::{self, BuildError, BuildPlan, Built, Cancel, StepFailure},
     error::{Error, ExitCode},
     finding::{Assessment, Finding, Lint, LintLevel, Location},
@@ -100,7 +100,7 @@ impl Recipe {
         let file = relative(&build.dockerfile, &build.root);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let (dockerfile, faults) = Dockerfile::read(&file, &text);
-        let mut found: Vec<Lint> = faults.iter().map(|fault| fault.lint()).collect();
+        let mut found: Vec<Lint> = faults.iter().map(ParseFault::lint).collect();
         found.extend(dockerfile.iter().flat_map(lints));
         Ok(Self {
             file: Some(file),
@@ -267,7 +267,7 @@ fn build_and_scan(
 ) -> Done {
     let started = Instant::now();
     let (built, _scratch) = match build_image(plan, build, tools) {
-        Ok(built) => built,
+        Ok(pair) => pair,
         Err(error) => return build_failed(plan, recipe, tools, error),
     };
     let seconds = started.elapsed().as_secs_f64();
@@ -327,7 +327,7 @@ fn build_and_scan(
 
 fn build_image(
     plan: &Plan,
-    build: &BuildPlan,
+    plan_of_build: &BuildPlan,
     tools: &Tools<'_>,
 ) -> Result<(Built, Option<TempDir>), Error> {
     let choice = match plan.engine.value {
@@ -345,14 +345,14 @@ fn build_image(
             .into());
         }
     };
-    let mut build = build.clone();
-    let scratch = if build.output.as_os_str().is_empty() {
+    let mut recipe = plan_of_build.clone();
+    let scratch = if recipe.output.as_os_str().is_empty() {
         let io = |source| BuildError::Io {
             what: "temporary directory".to_owned(),
             source,
         };
         let scratch = tempfile::tempdir().map_err(io)?;
-        build.output = scratch.path().join("image");
+        recipe.output = scratch.path().join("image");
         Some(scratch)
     } else {
         None
@@ -361,7 +361,7 @@ fn build_image(
     let title = format!("build with {}", engine.describe());
     let built = tools.console.stage("build", &title, || {
         let mut events = tools.console.build();
-        engine.build(&build, &mut events, tools.cancel)
+        engine.build(&recipe, &mut events, tools.cancel)
     })?;
     Ok((built, scratch))
 }

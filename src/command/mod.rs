@@ -26,7 +26,6 @@ use crate::{
     plan,
     progress::{Console, Mode, Redactor},
     registry::{RegistryOptions, auth::AuthStore},
-    report::REPORTERS,
 };
 
 /// What the process hands over.
@@ -50,12 +49,12 @@ pub struct Process<'a> {
 }
 
 /// Runs one command line.
-pub fn run(process: Process<'_>) -> ExitCode {
+pub fn run(mut process: Process<'_>) -> ExitCode {
     let environment = Environment::new(process.variables.clone());
     let stderr = process.stderr.clone();
     let cli = match Cli::from_args(process.args.clone(), &ExitCode::help()) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error, &environment, process),
+        Err(error) => return usage(&error, &environment, &mut process),
     };
     let color = colored(cli.global.color, &environment, process.stderr_is_terminal);
     match dispatch(&cli, &environment, process) {
@@ -88,7 +87,7 @@ fn dispatch(
 }
 
 /// Help and version go to standard output with code 0, faults to standard error with code 2.
-fn usage(error: &clap::Error, environment: &Environment, process: Process<'_>) -> ExitCode {
+fn usage(error: &clap::Error, environment: &Environment, process: &mut Process<'_>) -> ExitCode {
     let plain = error.render().to_string();
     if error.use_stderr() {
         say(&process.stderr, plain.trim_end());
@@ -178,6 +177,7 @@ fn stages(
 
 /// The failed step's last words, then the error itself.
 fn failure(console: &Console, error: &Error, color: bool) -> String {
+    use std::fmt::Write as _;
     let mut text = String::new();
     if let Error::Build(crate::engine::BuildError::Dockerfile(failure)) = error {
         for line in &failure.log {
@@ -186,7 +186,7 @@ fn failure(console: &Console, error: &Error, color: bool) -> String {
             text.push('\n');
         }
         if let Some(at) = &failure.location {
-            text.push_str(&format!("  at {}:{}\n", at.file, at.line));
+            let _ = writeln!(text, "  at {}:{}", at.file, at.line);
         }
     }
     text + &error.render(color)
