@@ -15,6 +15,8 @@ mod ndb;
 mod package;
 mod signature;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 mod wal;
 
 pub use database::{Blob, DatabaseError, Fault, Format, MAX_FILES, MAX_PACKAGES, headers, read};

@@ -10,7 +10,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
+    time::{Duration, Instant},
 };
+
+use proptest::prelude::*;
 
 use plimsoll::rpm::{self, FileState, Format, Package};
 
@@ -283,5 +287,41 @@ fn hostile_databases_end_in_an_error_that_says_what_is_wrong() {
         let bytes = unpack(&data.join("hostile").join(format!("{name}.zst")));
         let error = rpm::read(&bytes, None).unwrap_err();
         assert!(error.to_string().contains(want), "{name}: {error}");
+    }
+}
+
+/// Databases of the project's own with their write-ahead logs, read once.
+static OWN: LazyLock<Vec<(Vec<u8>, Option<Vec<u8>>)>> = LazyLock::new(|| {
+    let names = ["sqlite", "sqlite-wal", "ndb", "bdb", "bdb-big-endian"];
+    names
+        .map(|name| database(&own().join("db").join(name)))
+        .into()
+});
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn damaged_databases_end_soon_and_without_panic(
+        which in 0_usize..5,
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<[u8; 4]>()), 1..12),
+        structure: bool,
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let (mut bytes, wal) = OWN[which].clone();
+        for (at, value) in &damage {
+            // Half of the cases hit the first pages, where the structure is.
+            let end = if structure { bytes.len().min(9000) } else { bytes.len() };
+            let at = at.index(end - 4);
+            bytes[at..at + 4].copy_from_slice(value);
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let begin = Instant::now();
+        if let Ok(packages) = rpm::read(&bytes, wal.as_deref()) {
+            prop_assert!(packages.len() <= 16);
+        }
+        prop_assert!(begin.elapsed() < Duration::from_secs(5));
     }
 }
