@@ -5,6 +5,8 @@ mod difference;
 mod modified;
 mod owners;
 mod resolve;
+#[cfg(test)]
+mod testing;
 mod verify;
 
 pub use modified::modified;

@@ -53,9 +53,9 @@ fn blob(region: Option<u32>, inside: &[Tag], after: &[Tag]) -> Vec<u8> {
         index.extend(words([tag.0, tag.1, at, tag.2]));
         data.extend(&tag.3);
     };
-    inside
-        .iter()
-        .for_each(|tag| add(tag, &mut index, &mut data));
+    for tag in inside {
+        add(tag, &mut index, &mut data);
+    }
     if let Some(region) = region {
         let at = u32::try_from(data.len()).expect("small");
         let size = u32::try_from(index.len() + 16).expect("small");
@@ -136,6 +136,7 @@ fn empty_strings_keep_their_place() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 fn damaged_headers_are_refused_with_the_reason() {
     let good = blob(Some(63), &base(), &[]);
     let with = |at: usize, value: u32| {

@@ -8,6 +8,7 @@
 )]
 
 use std::{
+    fmt::Write,
     fs,
     path::{Path, PathBuf},
     sync::LazyLock,
@@ -46,8 +47,11 @@ pub(super) fn unpack(path: &Path) -> Vec<u8> {
     bytes
 }
 
+/// A database and its write-ahead log.
+type Database = (Vec<u8>, Option<Vec<u8>>);
+
 /// The database in a folder, and the write-ahead log beside it.
-fn database(folder: &Path) -> (Vec<u8>, Option<Vec<u8>>) {
+fn database(folder: &Path) -> Database {
     let names = ["rpmdb.sqlite", "Packages.db", "Packages"];
     let mut paths = names
         .map(|name| folder.join(format!("{name}.zst")))
@@ -120,7 +124,7 @@ fn file_rows(packages: &[Package]) -> Vec<String> {
     for package in packages {
         let nevra = package.nevra.to_string();
         for f in &package.files {
-            let digest: String = f.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = hex(&f.digest);
             let path = String::from_utf8_lossy(f.path.as_bytes());
             let link = String::from_utf8_lossy(&f.link_target);
             let state = match f.state {
@@ -138,6 +142,14 @@ fn file_rows(packages: &[Package]) -> Vec<String> {
         }
     }
     sorted(rows)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
 }
 
 fn provide_rows(packages: &[Package]) -> Vec<String> {
@@ -291,7 +303,7 @@ fn hostile_databases_end_in_an_error_that_says_what_is_wrong() {
 }
 
 /// Databases of the project's own with their write-ahead logs, read once.
-static OWN: LazyLock<Vec<(Vec<u8>, Option<Vec<u8>>)>> = LazyLock::new(|| {
+static OWN: LazyLock<Vec<Database>> = LazyLock::new(|| {
     let names = ["sqlite", "sqlite-wal", "ndb", "bdb", "bdb-big-endian"];
     names
         .map(|name| database(&own().join("db").join(name)))
