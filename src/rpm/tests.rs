@@ -62,7 +62,9 @@ fn blob(region: Option<u32>, inside: &[Tag], after: &[Tag]) -> Vec<u8> {
         index.splice(0..0, words([region, BINARY, at, 16]));
         data.extend(words([region, BINARY, size.wrapping_neg(), 16]));
     }
-    after.iter().for_each(|tag| add(tag, &mut index, &mut data));
+    for tag in after {
+        add(tag, &mut index, &mut data);
+    }
     let il = u32::try_from(index.len() / 16)
         .expect("small")
         .to_be_bytes();
