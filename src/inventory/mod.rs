@@ -22,6 +22,8 @@ mod schedule;
 mod secrets;
 mod tar;
 mod tree;
+#[cfg(test)]
+mod testing;
 mod verify;
 
 pub use error::{LayerError, LimitError, ScanError, TarError};
