@@ -71,9 +71,7 @@ pub(crate) fn choose(
 }
 
 enum Fit {
-    /// the whole reference
-    Reference,
-    /// the repository, with any tag
+    /// the repository, with the tag or with any
     Repository,
     /// what is above it; the rest of the path
     Prefix(String),
@@ -95,7 +93,7 @@ fn fit(key: &str, name: &ImageName) -> Option<Fit> {
             .next()
             .is_some_and(|last| last.contains(':'));
     if has_tag {
-        (written == *name).then_some(Fit::Reference)
+        (written == *name).then_some(Fit::Repository)
     } else {
         (written.path() == path).then_some(Fit::Repository)
     }
@@ -122,7 +120,6 @@ fn stand_in(value: &str, name: &ImageName, fit: &Fit, root: &Path) -> Result<Sta
             .next()
             .is_some_and(|last| last.contains(':') && value.contains('/'));
     let text = match fit {
-        Fit::Reference => value.to_owned(),
         Fit::Repository if named => value.to_owned(),
         Fit::Repository => format!("{value}{}", suffix(name)),
         Fit::Prefix(rest) => format!("{value}/{rest}{}", suffix(name)),
@@ -202,6 +199,12 @@ mod tests {
                 "r.io/ubi9/ubi:9",
                 "m.io/y:1",
                 Some("m.io/y:1"),
+            ),
+            (
+                "r.io/ubi9/ubi:9",
+                "r.io/ubi9/ubi:9",
+                "m.io:5000/y",
+                Some("m.io:5000/y:9"),
             ),
             ("r.io/ubi9/ubi:9", "r.io/ubi9/ubi:8", "m.io/y:1", None),
             ("r.io/ubi9/ubi:9", "r.io/ubi", "m.io", None),
