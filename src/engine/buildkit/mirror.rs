@@ -120,6 +120,11 @@ fn stand_in(value: &str, name: &ImageName, fit: &Fit, root: &Path) -> Result<Sta
             .next()
             .is_some_and(|last| last.contains(':') && value.contains('/'));
     let text = match fit {
+        // A digest that the Dockerfile pins holds for the stand-in as well.
+        Fit::Repository if named && !value.contains('@') => {
+            let pinned = name.digest.as_ref().map(|digest| format!("@{digest}"));
+            format!("{value}{}", pinned.unwrap_or_default())
+        }
         Fit::Repository if named => value.to_owned(),
         Fit::Repository => format!("{value}{}", suffix(name)),
         Fit::Prefix(rest) => format!("{value}/{rest}{}", suffix(name)),
@@ -205,6 +210,12 @@ mod tests {
                 "r.io/ubi9/ubi:9",
                 "m.io:5000/y",
                 Some("m.io:5000/y:9"),
+            ),
+            (
+                "r.io/a@sha256:00",
+                "r.io/a",
+                "m.io/y:1",
+                Some("m.io/y:1@sha256:00"),
             ),
             ("r.io/ubi9/ubi:9", "r.io/ubi9/ubi:8", "m.io/y:1", None),
             ("r.io/ubi9/ubi:9", "r.io/ubi", "m.io", None),
