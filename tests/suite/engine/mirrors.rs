@@ -160,3 +160,28 @@ fn a_registry_that_wants_a_login_is_named_with_the_line() {
     assert_eq!(failure.location.clone().unwrap().line, 2, "{failure:#?}");
     assert!(failure.message.contains(&registry.host()), "{failure:#?}");
 }
+
+#[test]
+fn a_registry_that_is_broken_is_named_with_the_line() {
+    let Some(engine) = engine() else { return };
+    for (status, words) in [
+        (500, r#"{"errors":[{"code":"UNKNOWN","message":"broken"}]}"#),
+        (503, "busy"),
+        (
+            404,
+            r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"none"}]}"#,
+        ),
+    ] {
+        let registry = Double::start(move |seen| match seen.path.as_str() {
+            "/v2/" => Reply::new(200, "{}"),
+            _ => Reply::new(status, words),
+        });
+        let mut project = Project::new("\n\nFROM BASE\n");
+        for value in project.plan.mirrors.values_mut() {
+            *value = format!("{}/bases/base", registry.host());
+        }
+        let failure = project.failure(engine.as_ref());
+        let line = failure.location.clone().map(|at| at.line);
+        assert_eq!(line, Some(3), "{status}: {failure:#?}");
+    }
+}

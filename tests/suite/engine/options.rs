@@ -123,7 +123,7 @@ fn a_network_of_the_host_is_given_or_refused_by_name() {
                 .contains("lo")
         ),
         Err(BuildError::Unsupported { what, .. }) => {
-            assert!(what.contains("network.host"), "{what}")
+            assert!(what.contains("network.host"), "{what}");
         }
         Err(other) => panic!("{other:?}\n{}", events.text()),
     }
