@@ -14,6 +14,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObjec
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Bytes kept of what a program says on its standard error.
+const SAID: usize = 4096;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// Certificates for a TLS connection, as PEM files.
@@ -147,11 +149,14 @@ fn client_config(files: &TlsFiles) -> io::Result<rustls::ClientConfig> {
         .map_err(io::Error::other)
 }
 
-/// A running program as a stream; the program ends with it.
+/// A running program as a stream; the program ends with it. What it says on its standard error is
+/// the error of the stream when it ends.
 struct Pipe {
     _child: tokio::process::Child,
     input: tokio::process::ChildStdin,
     output: tokio::process::ChildStdout,
+    errors: Option<tokio::process::ChildStderr>,
+    said: Vec<u8>,
 }
 
 impl Pipe {
@@ -167,17 +172,36 @@ impl Pipe {
         let mut child = tokio::process::Command::from(command)
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::inherit())
+            .stderr(std::process::Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
-        let input = child.stdin.take().ok_or_else(missing)?;
-        let output = child.stdout.take().ok_or_else(missing)?;
         Ok(Self {
+            input: child.stdin.take().ok_or_else(missing)?,
+            output: child.stdout.take().ok_or_else(missing)?,
+            errors: child.stderr.take(),
+            said: Vec::new(),
             _child: child,
-            input,
-            output,
         })
+    }
+
+    /// Keeps standard error empty, so that the program never waits for it; ready at its end.
+    fn poll_errors(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut piece = [0; 1024];
+        while let Some(errors) = &mut self.errors {
+            let mut buf = ReadBuf::new(&mut piece);
+            match Pin::new(errors).poll_read(cx, &mut buf) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => {
+                    let room = SAID.saturating_sub(self.said.len());
+                    let filled = buf.filled();
+                    self.said
+                        .extend_from_slice(filled.get(..room).unwrap_or(filled));
+                }
+                Poll::Ready(_) => self.errors = None,
+            }
+        }
+        Poll::Ready(())
     }
 }
 
@@ -187,7 +211,19 @@ impl AsyncRead for Pipe {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.output).poll_read(cx, buf)
+        let errors = self.poll_errors(cx);
+        let before = buf.filled().len();
+        std::task::ready!(Pin::new(&mut self.output).poll_read(cx, buf))?;
+        if buf.filled().len() > before || buf.capacity() == before {
+            return Poll::Ready(Ok(()));
+        }
+        std::task::ready!(errors);
+        let said = String::from_utf8_lossy(&self.said).trim().to_owned();
+        Poll::Ready(if said.is_empty() {
+            Ok(())
+        } else {
+            Err(io::Error::other(said))
+        })
     }
 }
 
@@ -227,6 +263,32 @@ mod tests {
         let mut back = [0; 5];
         stream.read_exact(&mut back).await.unwrap();
         assert_eq!(&back, b"hello");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_fails_says_why() {
+        let address = Address::Program {
+            command: ["sh", "-c", "echo no such container >&2; exit 1"]
+                .map(str::to_owned)
+                .into(),
+            name: "sh".to_owned(),
+        };
+        let mut stream = address.dial(b"h2").await.unwrap();
+        let error = stream.read_to_end(&mut Vec::new()).await.unwrap_err();
+        assert_eq!(error.to_string(), "no such container");
+    }
+
+    #[tokio::test]
+    async fn a_program_that_talks_much_on_the_side_is_not_held_up() {
+        let script = "head -c 1000000 /dev/zero >&2; echo done";
+        let address = Address::Program {
+            command: ["sh", "-c", script].map(str::to_owned).into(),
+            name: "sh".to_owned(),
+        };
+        let mut stream = address.dial(b"h2").await.unwrap();
+        let mut line = [0; 5];
+        stream.read_exact(&mut line).await.unwrap();
+        assert_eq!(&line, b"done\n");
     }
 
     #[tokio::test]

@@ -97,6 +97,17 @@ impl Bases<'_> {
         stores: &mut Vec<(String, std::path::PathBuf)>,
     ) -> Result<(), BuildError> {
         let source = open(one).map_err(|error| base_error(one, &error))?;
+        let digest = source.descriptor().digest().to_string();
+        if let Some(pinned) = one
+            .used
+            .name
+            .digest
+            .as_ref()
+            .filter(|&pinned| *pinned != digest)
+        {
+            let reason = format!("the mirror holds {digest}, not the pinned {pinned}");
+            return Err(base_failure(one, &reason));
+        }
         let StandIn::Layout { dir, .. } = &one.stand_in else {
             return Ok(());
         };
@@ -107,7 +118,6 @@ impl Bases<'_> {
             }
             daemon if daemon.reads_layouts() => {
                 let store = random_id();
-                let digest = source.descriptor().digest();
                 let context = format!("oci-layout://{store}@{digest}");
                 prepared
                     .contexts

@@ -9,7 +9,11 @@ use regex::Regex;
 use serde::Deserialize;
 use tonic::{Code, Status};
 
-use super::{lint::lints, progress::Progress, source::Source};
+use super::{
+    lint::lints,
+    progress::{Progress, Step},
+    source::Source,
+};
 use crate::{
     engine::{BuildError, StepFailure, docker::chain},
     finding::Location,
@@ -96,11 +100,11 @@ struct Position {
 
 /// Why there is no image, in one error.
 pub(crate) fn explain(status: &Status, refusal: &Refusal<'_>) -> BuildError {
-    if is_connection_loss(status) {
-        return lost(refusal.engine, &chain(status));
-    }
     let details = details(status, &refusal.source.base_name);
     let step = refusal.progress.failed(details.vertex.as_deref());
+    if is_connection_loss(status, &details, step) {
+        return lost(refusal.engine, &chain(status));
+    }
     let message = plain(status.message());
     let location = locate(
         &details,
@@ -136,7 +140,7 @@ pub(crate) fn explain(status: &Status, refusal: &Refusal<'_>) -> BuildError {
         message,
         location,
         step: step.map(|step| step.name.clone()),
-        log: step.map(super::progress::Step::log).unwrap_or_default(),
+        log: step.map(Step::log).unwrap_or_default(),
         lints: lints(refusal.progress.warnings(), refusal.source),
     }))
 }
@@ -170,12 +174,16 @@ fn refused(status: &Status, message: String, refusal: &Refusal<'_>) -> BuildErro
     }
 }
 
-/// Errors of the transport carry their cause; what the daemon says carries none.
-fn is_connection_loss(status: &Status) -> bool {
-    std::error::Error::source(status).is_some()
-        || status.code() == Code::Unavailable
+/// Errors of the transport carry their cause; what the daemon says carries none. A daemon that shuts
+/// down cancels its builds and has no step to blame; one that passes on a registry's refusal has.
+fn is_connection_loss(status: &Status, details: &Details, step: Option<&Step>) -> bool {
+    if std::error::Error::source(status).is_some() {
+        return true;
+    }
+    let gave_up = status.code() == Code::Unavailable
         || status.code() == Code::Cancelled
-        || status.message().ends_with("context canceled")
+        || status.message().ends_with("context canceled");
+    gave_up && details.lines.is_none() && step.is_none()
 }
 
 fn locate(

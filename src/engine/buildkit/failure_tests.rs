@@ -171,13 +171,27 @@ fn the_engines_own_faults_are_not_the_dockerfiles() {
 fn a_lost_connection_is_no_build_failure() {
     let mut broken = Status::unknown("h2 protocol error");
     broken.set_source(std::sync::Arc::new(std::io::Error::other("broken pipe")));
+    let error = explained(&broken, &failed_step("[build 2/3] RUN one", "x"));
+    assert!(matches!(error, BuildError::Engine { .. }), "{error:?}");
     for status in [
-        broken,
         Status::unavailable("closing"),
         Status::cancelled("x"),
         Status::unknown("failed to solve: context canceled"),
     ] {
-        let error = explained(&status, &failed_step("[build 2/3] RUN one", "x"));
+        let error = explained(
+            &status,
+            &failed_step("[build 2/3] RUN one", "context canceled"),
+        );
         assert!(matches!(error, BuildError::Engine { .. }), "{error:?}");
     }
+}
+
+#[test]
+fn a_registry_that_is_unavailable_is_not_the_engine() {
+    let status = Status::unavailable("r.example.com/base: 503 Service Unavailable");
+    let progress = failed_step(
+        "[internal] load metadata for r.example.com/base:latest",
+        "503",
+    );
+    assert_eq!(failure(&status, &progress).location.unwrap().line, 1);
 }

@@ -99,9 +99,7 @@ fn stand_in_for(
 }
 
 enum Fit {
-    /// the whole reference
-    Reference,
-    /// the repository, with any tag
+    /// the repository, with the tag or with any
     Repository,
     /// what is above it; the rest of the path
     Prefix(String),
@@ -123,7 +121,7 @@ fn fit(key: &str, name: &ImageName) -> Option<Fit> {
             .next()
             .is_some_and(|last| last.contains(':'));
     if has_tag {
-        (written == *name).then_some(Fit::Reference)
+        (written == *name).then_some(Fit::Repository)
     } else {
         (written.path() == path).then_some(Fit::Repository)
     }
@@ -150,7 +148,11 @@ fn stand_in(value: &str, name: &ImageName, fit: &Fit, root: &Path) -> Result<Sta
             .next()
             .is_some_and(|last| last.contains(':') && value.contains('/'));
     let text = match fit {
-        Fit::Reference => value.to_owned(),
+        // A digest that the Dockerfile pins holds for the stand-in as well.
+        Fit::Repository if named && !value.contains('@') => {
+            let pinned = name.digest.as_ref().map(|digest| format!("@{digest}"));
+            format!("{value}{}", pinned.unwrap_or_default())
+        }
         Fit::Repository if named => value.to_owned(),
         Fit::Repository => format!("{value}{}", suffix(name)),
         Fit::Prefix(rest) => format!("{value}/{rest}{}", suffix(name)),
@@ -230,6 +232,18 @@ mod tests {
                 "r.io/ubi9/ubi:9",
                 "m.io/y:1",
                 Some("m.io/y:1"),
+            ),
+            (
+                "r.io/ubi9/ubi:9",
+                "r.io/ubi9/ubi:9",
+                "m.io:5000/y",
+                Some("m.io:5000/y:9"),
+            ),
+            (
+                "r.io/a@sha256:00",
+                "r.io/a",
+                "m.io/y:1",
+                Some("m.io/y:1@sha256:00"),
             ),
             ("r.io/ubi9/ubi:9", "r.io/ubi9/ubi:8", "m.io/y:1", None),
             ("r.io/ubi9/ubi:9", "r.io/ubi", "m.io", None),

@@ -29,7 +29,7 @@ use crate::{
 const STATUS_SILENCE: Duration = Duration::from_secs(5);
 /// When the session breaks, the solve's own error says more, if it comes.
 const LAST_WORDS: Duration = Duration::from_secs(2);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A Dockerfile larger than this is no Dockerfile; the engine's own limit is lower still.
 const DOCKERFILE_LIMIT: u64 = 16 << 20;
 
@@ -166,13 +166,22 @@ impl Build<'_> {
     }
 
     async fn connect(&self) -> Result<Control, BuildError> {
-        let channel = match self.daemon {
-            Daemon::Docker(engine) => channel::connect_docker(engine).await?,
-            Daemon::Alone { address, .. } => channel::connect(address)
-                .await
-                .map_err(|error| unreachable(address, &error.to_string()))?,
+        let connect = async {
+            match self.daemon {
+                Daemon::Docker(engine) => Ok(channel::connect_docker(engine).await?),
+                Daemon::Alone { address, .. } => channel::connect(address)
+                    .await
+                    .map_err(|error| unreachable(address, &error.to_string())),
+            }
         };
-        Ok(channel::control(channel))
+        match tokio::time::timeout(ANSWER_TIMEOUT, connect).await {
+            Ok(channel) => channel.map(channel::control),
+            Err(_) => Err(BuildError::Engine {
+                engine: self.daemon.label(),
+                reason: format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()),
+                hint: None,
+            }),
+        }
     }
 
     fn export(&mut self) -> Export {
@@ -302,7 +311,7 @@ pub(super) async fn version(address: &Address) -> Result<Option<String>, BuildEr
     };
     match tokio::time::timeout(ANSWER_TIMEOUT, ask).await {
         Ok(answer) => answer.map_err(|reason| unreachable(address, &reason)),
-        Err(_) => Err(unreachable(address, "no answer within 20 s")),
+        Err(_) => Err(unreachable(address, "no answer within 30 s")),
     }
 }
 

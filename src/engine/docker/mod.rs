@@ -4,6 +4,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use hyper::{Method, StatusCode, body::Bytes};
@@ -16,6 +17,9 @@ use crate::oci::Platform;
 mod http;
 
 pub(crate) use http::{Upload, chain, upgrade};
+
+/// Small requests are answered at once, or after a moment while the engine removes an image.
+const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A Docker Engine that answered.
 #[derive(Debug, Clone)]
@@ -216,19 +220,16 @@ impl DockerEngine {
             query(tag)
         );
         let what = format!("tagging `{image}` as `{repository}:{tag}`");
-        self.request(Method::POST, &path, None, Upload::None, &what)
-            .await?;
-        Ok(())
+        let request = self.request(Method::POST, &path, None, Upload::None, &what);
+        self.soon(&what, request).await.map(drop)
     }
 
     /// Takes the name away, and the image with it when that was its last name.
     pub(crate) async fn remove(&self, name: &str) -> Result<(), DockerError> {
         let path = format!("images/{}?noprune=1", path_segment(name));
         let what = format!("removing image `{name}`");
-        match self
-            .request(Method::DELETE, &path, None, Upload::None, &what)
-            .await
-        {
+        let request = self.request(Method::DELETE, &path, None, Upload::None, &what);
+        match self.soon(&what, request).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_not_found() => Ok(()),
             Err(error) => Err(error),
@@ -279,12 +280,31 @@ impl DockerEngine {
         path: &str,
         what: &str,
     ) -> Result<T, DockerError> {
-        let response = self.request(method, path, None, Upload::None, what).await?;
-        let body: Bytes = http::small_body(response, &self.address).await?;
+        let body: Bytes = self
+            .soon(what, async {
+                let response = self.request(method, path, None, Upload::None, what).await?;
+                http::small_body(response, &self.address).await
+            })
+            .await?;
         serde_json::from_slice(&body).map_err(|error| DockerError::Unreachable {
             engine: self.address.to_string(),
             reason: format!("{what}: the answer is not what a Docker Engine says: {error}"),
         })
+    }
+
+    /// A small request, whose answer is not waited for for ever.
+    async fn soon<T>(
+        &self,
+        what: &str,
+        work: impl Future<Output = Result<T, DockerError>>,
+    ) -> Result<T, DockerError> {
+        match tokio::time::timeout(ANSWER_TIMEOUT, work).await {
+            Ok(result) => result,
+            Err(_) => Err(DockerError::Unreachable {
+                engine: self.address.to_string(),
+                reason: format!("{what}: no answer within {} s", ANSWER_TIMEOUT.as_secs()),
+            }),
+        }
     }
 
     async fn request(

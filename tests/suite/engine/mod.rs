@@ -6,6 +6,7 @@ mod builds;
 mod faults;
 mod interrupted;
 mod mirrors;
+mod options;
 mod transports;
 
 use std::{

@@ -113,6 +113,61 @@ fn a_daemon_on_a_unix_socket_builds() {
     builds(engine.as_ref());
 }
 
+/// Docker 29 and newer: gRPC and REST on one socket, told apart by their first bytes. The engine
+/// behind is an older one, so the version in paths and headers is exchanged.
+fn relay_direct(at: &Path, socket: PathBuf) {
+    let listener = UnixListener::bind(at).unwrap();
+    thread::spawn(move || {
+        for ours in listener.incoming().flatten() {
+            let socket = socket.clone();
+            thread::spawn(move || serve_direct(ours, &socket));
+        }
+    });
+}
+
+fn serve_direct(mut ours: UnixStream, socket: &Path) {
+    let mut first = vec![0; 16 << 10];
+    let n = ours.read(&mut first).unwrap();
+    first.truncate(n);
+    if first.starts_with(b"PRI * HTTP/2.0") {
+        let mut theirs = buildkit_stream(socket);
+        theirs.write_all(&first).unwrap();
+        pump(ours.try_clone().unwrap(), theirs.try_clone().unwrap());
+        pump(theirs, ours);
+        return;
+    }
+    let request = String::from_utf8(first)
+        .unwrap()
+        .replace("/v1.53/", "/v1.51/");
+    assert!(!request.contains("/grpc"), "{request}");
+    let mut theirs = UnixStream::connect(socket).unwrap();
+    theirs.write_all(request.as_bytes()).unwrap();
+    let mut answer = vec![0; 64 << 10];
+    let n = theirs.read(&mut answer).unwrap();
+    answer.truncate(n);
+    let answer = String::from_utf8(answer)
+        .unwrap()
+        .replace("Api-Version: 1.51", "Api-Version: 1.53");
+    ours.write_all(answer.as_bytes()).unwrap();
+    pump(theirs, ours);
+}
+
+#[test]
+fn a_docker_engine_that_speaks_grpc_without_an_upgrade_builds() {
+    let Some(socket) = docker_socket() else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().join("docker.sock");
+    relay_direct(&at, socket);
+    let environment = EngineEnvironment {
+        docker_host: Some(format!("unix://{}", at.display())),
+        ..EngineEnvironment::default()
+    };
+    let engine = connect(EngineChoice::Docker, &environment).unwrap();
+    builds(engine.as_ref());
+}
+
 #[test]
 fn a_daemon_behind_a_program_builds() {
     let Some(socket) = docker_socket() else {
