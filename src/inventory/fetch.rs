@@ -21,7 +21,6 @@ pub(super) fn fetch(
     role: Role,
     sha256: Sha,
 ) -> Result<Option<Vec<u8>>, LayerError> {
-    let mut reader = LayerReader::open(source, of, limits.zstd_window_log)?;
     let wanted = Wanted {
         name: role.file_name().as_bytes(),
         sha256,
@@ -29,13 +28,24 @@ pub(super) fn fetch(
         passing: None,
         found: None,
     };
-    let mut tar = TarStream::new(wanted, limits.clone());
+    Ok(read_again(source, of, limits, wanted)?.found)
+}
+
+/// Passes a layer that has been verified to another sink.
+pub(super) fn read_again<S: Sink>(
+    source: &dyn ImageSource,
+    of: &Descriptor,
+    limits: &Limits,
+    sink: S,
+) -> Result<S, LayerError> {
+    let mut reader = LayerReader::open(source, of, limits.zstd_window_log)?;
+    let mut tar = TarStream::new(sink, limits.clone());
     let mut piece = vec![0; 256 << 10];
     loop {
         let length = reader.fill(&mut piece)?;
         tar.feed(piece.get(..length).unwrap_or_default())?;
         if length < piece.len() {
-            return Ok(tar.finish()?.found);
+            return tar.finish();
         }
     }
 }

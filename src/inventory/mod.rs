@@ -10,6 +10,7 @@ mod capability;
 mod content;
 mod database;
 mod difference;
+mod digests;
 mod error;
 mod fetch;
 mod header;
@@ -34,6 +35,7 @@ pub use verify::verify;
 use std::collections::{BTreeMap, HashMap};
 
 use database::{LayerDatabase, Packed, Sha};
+use digests::Rehash;
 use layer::LayerScan;
 use tree::Tree;
 
@@ -97,9 +99,14 @@ pub fn scan(
     drop(packed);
     let secrets = traces(&tree, &scans, &databases);
     let kept = kept(&tree, &mut scans);
+    let descriptors = layers;
     let layers = facts(scans, layers, config);
     let verification = if options.verify {
-        verification(&tree, &layers, &kept, &packages, &databases)
+        let read_again = |layer: LayerIndex, sink| {
+            let of = descriptors.get(layer.0 as usize)?;
+            fetch::read_again(source, of, &options.limits, sink).ok()
+        };
+        verification(&tree, &layers, &kept, &packages, &databases, read_again)
     } else {
         Verification::unmet("verification was not asked for")
     };
@@ -135,9 +142,10 @@ fn verification(
     kept: &BTreeMap<ImagePath, Vec<u8>>,
     packages: &Fact<Packages>,
     databases: &[Vec<LayerDatabase>],
+    read_again: impl Fn(LayerIndex, Rehash) -> Option<Rehash>,
 ) -> Verification {
     let list = match packages {
-        Fact::Known(packages) => &packages.list,
+        Fact::Known(packages) => digests::translate(&packages.list, tree, read_again),
         Fact::Unmet(reason) => return Verification::unmet(reason),
     };
     let file = |path: &str| {
@@ -146,7 +154,7 @@ fn verification(
     };
     let (passwd, group) = (file("etc/passwd"), file("etc/group"));
     Verification {
-        modified: Fact::Known(verify(list, &tree.entries, layers, passwd, group)),
+        modified: Fact::Known(verify(&list, &tree.entries, layers, passwd, group)),
         preflight: modified(
             layers,
             &database::for_preflight(databases),

@@ -123,18 +123,30 @@ impl<S: Sink> TarStream<S> {
             self.pending.extend_from_slice(head);
             chunk = rest;
             if self.pending.len() >= self.want {
-                let whole = std::mem::take(&mut self.pending);
-                let mut rest = &whole[..];
-                while !rest.is_empty() && self.pending.is_empty() {
-                    rest = self.advance(rest)?;
-                }
+                self.held()?;
             }
+        }
+        Ok(())
+    }
+
+    /// Reads what was held back.
+    fn held(&mut self) -> Result<(), LayerError> {
+        let whole = std::mem::take(&mut self.pending);
+        let mut rest = &whole[..];
+        while !rest.is_empty() && self.pending.is_empty() {
+            rest = self.advance(rest)?;
         }
         Ok(())
     }
 
     /// The stream is over.
     pub(super) fn finish(mut self) -> Result<S, LayerError> {
+        // More was wanted than came; what came may do.
+        let mut before = None;
+        while !self.pending.is_empty() && before != Some(self.offset) {
+            before = Some(self.offset);
+            self.held()?;
+        }
         let error = match self.state {
             State::Ended => return Ok(self.sink),
             State::Header if self.pending.iter().all(|&byte| byte == 0) => TarError::NoEnd,

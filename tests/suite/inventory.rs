@@ -662,7 +662,7 @@ fn the_flattened_tree_is_the_one_that_was_packed() {
 }
 
 #[test]
-fn the_packages_of_fixture_images_are_those_that_rpm_lists() {
+fn packages_and_their_files_are_as_rpm_sees_them() {
     let Some(folder) = fixtures() else { return };
     for (name, format) in [
         ("ubi-like-minimal", "sqlite"),
@@ -671,7 +671,8 @@ fn the_packages_of_fixture_images_are_those_that_rpm_lists() {
         ("ubi8-like-minimal", "bdb"),
         ("ubi-like-ndb", "ndb"),
         ("ubi-like-bdb", "bdb"),
-        ("openstack-like", "sqlite"),
+        ("good-openstack", "sqlite"),
+        ("rpm-file-modified", "sqlite"),
     ] {
         let found = fixture(&folder, name);
         let packages = match &found.packages {
@@ -690,7 +691,37 @@ fn the_packages_of_fixture_images_are_those_that_rpm_lists() {
         have.sort();
         assert_eq!(have, want, "{name}");
         assert_eq!(packages.layers.len(), packages.list.len());
-        if name == "openstack-like" {
+        let Fact::Known(modified) = &found.modified else {
+            panic!("{:?}", found.modified)
+        };
+        let mut lines: Vec<String> = modified
+            .iter()
+            .map(|problem| format!("{}  {} {}", problem.flags, problem.attribute, problem.path))
+            .collect();
+        lines.sort();
+        let truth = folder.join("truth").join(format!("{name}.verify.txt"));
+        let truth = fs::read_to_string(truth).unwrap();
+        assert_eq!(lines, truth.lines().collect::<Vec<_>>(), "{name}");
+        let fails: Vec<String> = modified
+            .iter()
+            .filter(|problem| problem.fails)
+            .map(|problem| problem.path.to_string())
+            .collect();
+        let Fact::Known(preflight) = &found.preflight_modified else {
+            panic!("{:?}", found.preflight_modified)
+        };
+        let preflight: Vec<String> = preflight
+            .files
+            .iter()
+            .map(|(path, _)| path.to_string())
+            .collect();
+        let want: &[&str] = match name {
+            "rpm-file-modified" => &["/usr/bin/tar"],
+            _ => &[],
+        };
+        assert_eq!(fails, want, "{name}");
+        assert_eq!(preflight, want, "{name}: preflight");
+        if name == "good-openstack" {
             let layers: BTreeSet<u32> = packages.layers.iter().map(|layer| layer.0).collect();
             assert!(layers.len() >= 4, "{layers:?}");
         }
