@@ -266,14 +266,14 @@ fn build_and_scan(
     scan: bool,
 ) -> Done {
     let started = Instant::now();
-    let (built, _scratch) = match build_image(plan, build, tools) {
+    let (made, _scratch) = match build_image(plan, build, tools) {
         Ok(pair) => pair,
         Err(error) => return build_failed(plan, recipe, tools, error),
     };
     let seconds = started.elapsed().as_secs_f64();
     tools.console.note(&format!(
         "built {} with {} in {seconds:.1} s",
-        built.digest, built.engine
+        made.digest, made.engine
     ));
     let mut report = recipe.report(
         if scan {
@@ -283,7 +283,7 @@ fn build_and_scan(
         },
         tools,
     );
-    report.lints.extend(built.lints.clone());
+    report.lints.extend(made.lints.clone());
     report.lints = dedup(report.lints);
     // The engine built it, so whatever this reader stumbled over stops nothing.
     for lint in &mut report.lints {
@@ -298,11 +298,11 @@ fn build_and_scan(
             error: None,
         };
     }
-    let opened = gather::open_layout(&built.layout);
+    let opened = gather::open_layout(&made.layout);
     let name = build.names.first().cloned().unwrap_or_else(|| {
         recipe.file.clone().map_or_else(
             || "image".to_owned(),
-            |file| format!("{file} ({})", built.digest),
+            |file| format!("{file} ({})", made.digest),
         )
     });
     match opened.map_err(Error::from).and_then(|opened| {

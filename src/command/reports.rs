@@ -1,11 +1,6 @@
 //! Writes the reports that were asked for. Always before an exit code is decided, and whatever the
 //! verdict.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "reports are written to files here"
-)]
-
 use std::{
     fs,
     io::{self, Write},

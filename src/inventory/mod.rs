@@ -22,9 +22,9 @@ mod resolve;
 mod schedule;
 mod secrets;
 mod tar;
-mod tree;
 #[cfg(test)]
 mod testing;
+mod tree;
 mod verify;
 
 pub use error::{LayerError, LimitError, ScanError, TarError};

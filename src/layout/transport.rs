@@ -210,8 +210,8 @@ impl Transport {
             | Self::OciArchive {
                 select: Some(Select::Tag(name)),
                 ..
-            } => of(name),
-            Self::DockerArchive {
+            }
+            | Self::DockerArchive {
                 pick: Pick::Name(name),
                 ..
             } => of(name),

@@ -168,7 +168,7 @@ fn a_failing_step_is_a_finding_on_its_line_and_exit_code_3() {
     let ran = run(folder.path());
     assert_eq!(ran.code, 3, "{ran}");
     let report = json(folder.path());
-    let lint = &report["lints"]
+    let failed = &report["lints"]
         .as_array()
         .unwrap()
         .iter()
@@ -179,6 +179,6 @@ fn a_failing_step_is_a_finding_on_its_line_and_exit_code_3() {
         .position(|l| l.starts_with("RUN exit 7"))
         .unwrap() as u64
         + 1;
-    assert_eq!(lint["location"]["line"], line, "{report:#}");
+    assert_eq!(failed["location"]["line"], line, "{report:#}");
     assert_eq!(report["image"], serde_json::Value::Null);
 }

@@ -5,7 +5,7 @@ pub(crate) mod image;
 pub(crate) mod registry;
 mod run;
 
-pub(crate) use run::{Ran, docker_is_there, example_base, plimsoll, plimsoll_with};
+pub(crate) use run::{Ran, docker_is_there, example_base, plimsoll};
 
 use std::path::PathBuf;
 
