@@ -49,7 +49,7 @@ fn every_variant_fails_exactly_what_it_was_made_to_fail() {
                 .cloned()
                 .collect()
         };
-        let code = if without(&want).is_empty() { 0 } else { 1 };
+        let code = i32::from(!without(&want).is_empty());
         if without(&got) != without(&want) || ran.code != code {
             wrong.push(format!("{name}: wanted {want:?}, got {got:?}\n{ran}"));
         }
