@@ -99,7 +99,7 @@ fn locate(
     place
         .or_else(|| index.find(&name))
         .ok_or_else(|| SourceError::NotFound {
-            what: format!("blob {digest} in {}", index.path().display()),
+            what: format!("{}: blob {digest} is missing", index.path().display()),
             source: None,
         })
 }

@@ -70,7 +70,7 @@ fn present(root: &Path, of: &Descriptor) -> Result<(), SourceError> {
             actual: format!("{} bytes", meta.len()),
         }),
         Err(source) => Err(SourceError::NotFound {
-            what: format!("blob {} ({})", of.digest(), path.display()),
+            what: format!("{}: blob {} is missing", root.display(), of.digest()),
             source: Some(source),
         }),
     }

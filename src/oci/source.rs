@@ -128,10 +128,11 @@ impl SourceError {
     /// What the user can do about it, when that is known.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NotFound { what, .. } => Some(format!(
-                "check the spelling of {what} and that it was built or pushed; a registry also \
-                 says this when a login is missing"
-            )),
+            Self::NotFound { .. } => Some(
+                "check the name, and that the image was built or pushed; a registry may also say \
+                 this when a login is missing"
+                    .to_owned(),
+            ),
             Self::Denied { what, .. } => {
                 let registry = what.split('/').next().unwrap_or(what);
                 Some(format!(

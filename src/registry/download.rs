@@ -142,7 +142,14 @@ async fn pump(
             Ok(None) => return Ok(End::Complete),
             Err(error) => return Ok(End::Broken(describe(&error))),
         };
-        too_slow(client, of, progress)?;
+        if too_slow(progress) {
+            return Err(client.unavailable(format!(
+                "blob {}: only {} bytes came in {} s",
+                of.digest(),
+                progress.received,
+                progress.waited.as_secs()
+            )));
+        }
         let cut = skip.min(piece.len() as u64);
         skip -= cut;
         let piece = piece.split_off(usize::try_from(cut).unwrap_or(piece.len()));
@@ -160,19 +167,9 @@ async fn pump(
     }
 }
 
-fn too_slow(client: &Client, of: &Descriptor, progress: &Progress) -> Result<(), SourceError> {
-    let Some(beyond) = progress.waited.checked_sub(PATIENCE) else {
-        return Ok(());
-    };
-    if beyond.as_secs().saturating_mul(MIN_RATE) <= progress.received {
-        return Ok(());
-    }
-    Err(client.unavailable(format!(
-        "blob {}: only {} bytes came in {} s",
-        of.digest(),
-        progress.received,
-        progress.waited.as_secs()
-    )))
+fn too_slow(progress: &Progress) -> bool {
+    let beyond = progress.waited.checked_sub(PATIENCE);
+    beyond.is_some_and(|beyond| beyond.as_secs().saturating_mul(MIN_RATE) > progress.received)
 }
 
 /// The downloaded bytes, not yet verified.
@@ -194,5 +191,49 @@ impl Read for BlobStream {
         let piece = self.current.split_to(n);
         buf[..n].copy_from_slice(&piece);
         Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use reqwest::header::{CONTENT_RANGE, HeaderMap, HeaderValue};
+
+    use super::{Progress, range_start, too_slow};
+
+    #[test]
+    fn a_trickle_is_given_up_and_a_slow_line_is_not() {
+        for (seconds, received, want) in [
+            (0, 0, false),
+            (119, 0, false),
+            (121, 0, true),
+            (121, 1 << 20, false),
+            (3600, 1 << 20, true),
+            (3600, 1 << 30, false),
+            (u64::MAX, u64::MAX, false),
+        ] {
+            let waited = Duration::from_secs(seconds);
+            assert_eq!(
+                too_slow(&Progress { received, waited }),
+                want,
+                "{seconds} {received}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_start_of_a_range_is_read() {
+        for (text, want) in [
+            ("bytes 60000-211071/211072", Some(60000)),
+            ("bytes 0-1/*", Some(0)),
+            ("bytes */211072", None),
+            ("items 1-2/3", None),
+            ("bytes -1-2/3", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_RANGE, HeaderValue::from_static(text));
+            assert_eq!(range_start(&headers), want, "{text}");
+        }
     }
 }
