@@ -69,8 +69,11 @@ impl Daemon {
                 )
             }
             Self::Alone { address, version } => match version {
-                Some(version) => format!("BuildKit {version} at {address}"),
-                None => format!("BuildKit at {address}"),
+                // What a daemon that was built without its release's number says.
+                Some(version) if !version.is_empty() && !version.starts_with("v0.0.0") => {
+                    format!("BuildKit {version} at {address}")
+                }
+                _ => format!("BuildKit at {address}"),
             },
         }
     }
