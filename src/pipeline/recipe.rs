@@ -1,0 +1,90 @@
+//! The Dockerfile of a plan, read once for all stages.
+
+use std::path::Path;
+
+use super::Tools;
+use crate::{
+    dockerfile::{Dockerfile, ParseFault, lints},
+    engine::BuildError,
+    error::Error,
+    finding::{Lint, Location},
+    gather,
+    plan::Plan,
+    report::{Report, ReportKind, SourceText},
+};
+
+/// The Dockerfile of a plan as text, and as far as it could be read.
+pub(super) struct Recipe {
+    pub(super) file: Option<String>,
+    text: String,
+    pub(super) dockerfile: Option<Dockerfile>,
+    lints: Vec<Lint>,
+}
+
+impl Recipe {
+    pub(super) fn read(plan: &Plan) -> Result<Self, Error> {
+        let Some(build) = &plan.build else {
+            return Ok(Self {
+                file: None,
+                text: String::new(),
+                dockerfile: None,
+                lints: Vec::new(),
+            });
+        };
+        let bytes = gather::read_file(&build.dockerfile).map_err(|source| BuildError::Io {
+            what: format!("Dockerfile {}", build.dockerfile.display()),
+            source,
+        })?;
+        let file = relative(&build.dockerfile, &build.root);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let (dockerfile, faults) = Dockerfile::read(&file, &text);
+        let mut found: Vec<Lint> = faults.iter().map(ParseFault::lint).collect();
+        found.extend(dockerfile.iter().flat_map(lints));
+        Ok(Self {
+            file: Some(file),
+            text,
+            dockerfile,
+            lints: dedup(found),
+        })
+    }
+
+    pub(super) fn from(&self) -> Option<Location> {
+        let stage = self.dockerfile.as_ref()?.stages.last()?;
+        Some(self.dockerfile.as_ref()?.location(&stage.from))
+    }
+
+    pub(super) fn report(&self, kind: ReportKind, tools: &Tools<'_>) -> Report {
+        let source = |file: &String| SourceText {
+            file: file.clone(),
+            text: self.text.clone(),
+        };
+        Report {
+            kind,
+            passed: false,
+            images: Vec::new(),
+            lints: self.lints.clone(),
+            sources: self.file.iter().map(source).collect(),
+            dockerfile: self.file.clone(),
+            created: tools.now,
+        }
+    }
+}
+
+pub(super) fn dedup(lints: Vec<Lint>) -> Vec<Lint> {
+    let mut kept: Vec<Lint> = Vec::with_capacity(lints.len());
+    for lint in lints {
+        if !kept
+            .iter()
+            .any(|it| it.rule == lint.rule && it.finding == lint.finding)
+        {
+            kept.push(lint);
+        }
+    }
+    kept
+}
+
+/// Path as reports write it: relative to the repository, `/` between components.
+pub(super) fn relative(path: &Path, root: &Path) -> String {
+    let inside = path.strip_prefix(root).unwrap_or(path);
+    inside.to_string_lossy().replace('\\', "/")
+}
