@@ -236,7 +236,7 @@ impl<S: Sink> TarStream<S> {
     fn begin(
         &mut self,
         entry: &ParsedEntry<'_>,
-        sparse: Option<(Vec<SparseEntry>, u64)>,
+        sparse: Option<(Vec<tar_core::SparseEntry>, u64)>,
     ) -> Result<(), LayerError> {
         let path = &entry.path[..];
         self.last.clear();
