@@ -4,7 +4,7 @@
 use super::owners::Owners;
 use crate::{
     oci::LayerIndex,
-    rpm::{FileEntry, Package},
+    rpm::{FileEntry, Package, hex},
     subject::{Entry, EntryKind, FileProblem},
 };
 
@@ -212,8 +212,4 @@ pub(super) fn kind_name(entry: &Entry) -> &'static str {
 /// A link target as text that a terminal can bear.
 fn show(target: &[u8]) -> String {
     String::from_utf8_lossy(target).escape_debug().to_string()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -22,6 +22,8 @@ mod resolve;
 mod schedule;
 mod secrets;
 mod tar;
+#[cfg(test)]
+mod testing;
 mod tree;
 mod verify;
 

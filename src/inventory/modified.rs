@@ -191,3 +191,150 @@ fn disallowed(
     let reinstalled = current.package.install_time > previous.package.install_time;
     !(set_id_removed || third_party || reinstalled)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Fact, modified};
+    use crate::{
+        inventory::testing::{deleted, file, layer, package, put},
+        oci::LayerIndex,
+        rpm::Package,
+        subject::{Change, EntryKind},
+    };
+    use std::sync::Arc;
+
+    const EL9: &[u8] = b"ID=rhel\nPLATFORM_ID=\"platform:el9\"\n";
+
+    fn tool(change: impl FnOnce(&mut Package)) -> Vec<Arc<Package>> {
+        let mut tool = package(
+            "tool",
+            &[file("/usr/bin/tool", b"one"), file("/etc/tool", b"x")],
+        );
+        tool.install_time = Some(10);
+        change(&mut tool);
+        vec![Arc::new(tool)]
+    }
+
+    /// What preflight minds in an image of a base with `tool` and one layer more.
+    fn minded(change: Change, second: Option<Vec<Arc<Package>>>, os_release: &[u8]) -> Vec<String> {
+        let base = vec![
+            put("/usr/bin/tool", b"one", 0o4755),
+            put("/etc/tool", b"x", 0o644),
+        ];
+        let layers = [layer(0, base), layer(1, vec![change])];
+        let databases = [(LayerIndex(0), Some(tool(|_| {}))), (LayerIndex(1), second)];
+        let Fact::Known(found) = modified(&layers, &databases, Some(os_release)) else {
+            panic!("os-release is there")
+        };
+        found
+            .files
+            .iter()
+            .map(|(path, layer)| format!("{path} {layer}"))
+            .collect()
+    }
+
+    #[test]
+    #[expect(clippy::too_many_lines, reason = "one table of cases")]
+    fn a_packaged_file_again_in_a_later_layer_is_modified_unless_its_package_changed() {
+        let again = || put("/usr/bin/tool", b"two", 0o4755);
+        let newer = |tool: &mut Package| tool.nevra.version = "2".to_owned();
+        let yes = vec!["/usr/bin/tool 1".to_owned()];
+        let mut with_caps = again();
+        if let crate::subject::ChangeKind::Put(entry) = &mut with_caps.kind {
+            entry.caps = [1].into();
+        }
+        for (name, change, second, release, want) in [
+            ("no new database", again(), None, EL9, true),
+            ("same package", again(), Some(tool(|_| {})), EL9, true),
+            (
+                "deleted without set-id",
+                deleted("/usr/bin/tool"),
+                None,
+                EL9,
+                false,
+            ),
+            (
+                "set-id removed",
+                put("/usr/bin/tool", b"one", 0o755),
+                None,
+                EL9,
+                false,
+            ),
+            (
+                "configuration",
+                put("/etc/tool", b"y", 0o644),
+                None,
+                EL9,
+                false,
+            ),
+            (
+                "not packaged",
+                put("/usr/bin/other", b"y", 0o644),
+                None,
+                EL9,
+                false,
+            ),
+            ("capabilities", with_caps, None, EL9, false),
+            ("update", again(), Some(tool(newer)), EL9, false),
+            (
+                "reinstalled",
+                again(),
+                Some(tool(|t| t.install_time = Some(11))),
+                EL9,
+                false,
+            ),
+            ("package gone", again(), Some(Vec::new()), EL9, false),
+            (
+                "other architecture",
+                again(),
+                Some(tool(|t| {
+                    newer(t);
+                    t.nevra.arch = Some("i686".to_owned());
+                })),
+                EL9,
+                true,
+            ),
+            (
+                "off the platform",
+                again(),
+                Some(tool(|t| {
+                    newer(t);
+                    t.nevra.release = "1.partner".to_owned();
+                })),
+                EL9,
+                true,
+            ),
+            (
+                "third party vendor, none before",
+                again(),
+                None,
+                b"PLATFORM_ID=\"platform:el8\"",
+                false,
+            ),
+            ("platform unknown", again(), None, b"ID=x", true),
+        ] {
+            let want = if want { yes.clone() } else { Vec::new() };
+            assert_eq!(minded(change, second, release), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_target_of_a_link_by_full_path_is_dropped() {
+        let mut link = put("/opt/link", b"", 0o777);
+        if let crate::subject::ChangeKind::Put(entry) = &mut link.kind {
+            entry.kind = EntryKind::Symlink(b"/usr/bin/tool".as_slice().into());
+        }
+        let base = layer(0, vec![put("/usr/bin/tool", b"one", 0o755)]);
+        let second = layer(1, vec![link, put("/usr/bin/tool", b"two", 0o755)]);
+        let databases = [(LayerIndex(0), Some(tool(|_| {})))];
+        let found = modified(&[base, second], &databases, Some(EL9));
+        assert!(matches!(found, Fact::Known(found) if found.files.is_empty()));
+    }
+
+    #[test]
+    fn without_os_release_nothing_is_known() {
+        assert!(
+            matches!(modified(&[], &[], None), Fact::Unmet(reason) if reason.contains("os-release"))
+        );
+    }
+}

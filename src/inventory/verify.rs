@@ -18,6 +18,7 @@
 //! - packages of other vendors are told.
 
 use std::{
+    cell::OnceCell,
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
@@ -58,7 +59,8 @@ pub fn verify(
         resolver: Resolver::new(tree),
         users: Owners::parse(passwd),
         groups: Owners::parse(group),
-        removals: removals(layers),
+        layers,
+        removals: OnceCell::new(),
         agreed: BTreeSet::new(),
         found: Vec::new(),
     };
@@ -80,7 +82,9 @@ struct Verifier<'t> {
     resolver: Resolver<'t>,
     users: Owners,
     groups: Owners,
-    removals: HashMap<&'t ImagePath, LayerIndex>,
+    layers: &'t [LayerFacts],
+    /// only needed when something is missing
+    removals: OnceCell<HashMap<&'t ImagePath, Removal>>,
     /// paths that are as one of their owners describes them
     agreed: BTreeSet<ImagePath>,
     found: Vec<Found>,
@@ -218,7 +222,8 @@ impl Verifier<'_> {
     }
 
     fn missing(&mut self, package: &Package, file: &FileEntry, at: ImagePath) {
-        let layer = removed_by(&self.removals, &at);
+        let removals = self.removals.get_or_init(|| removals(self.layers));
+        let layer = removed_by(removals, &at);
         let detail = match layer {
             Some(layer) => format!("it is missing; layer {layer} takes it away"),
             None => "it is missing from every layer".to_owned(),
@@ -273,18 +278,26 @@ fn is_red_hat(package: &Package) -> bool {
     package.vendor.as_deref() == Some(RED_HAT)
 }
 
-/// For each path that a layer deletes, empties or puts something other than a directory at: the last
-/// such layer.
-fn removals(layers: &[LayerFacts]) -> HashMap<&ImagePath, LayerIndex> {
-    let mut removals = HashMap::new();
+/// The last layers that do something to a path which makes others vanish.
+#[derive(Default)]
+struct Removal {
+    /// a whiteout of it
+    deleted: Option<LayerIndex>,
+    /// what is below it is gone: an opaque whiteout, or something put there that is no directory
+    covered: Option<LayerIndex>,
+}
+
+fn removals(layers: &[LayerFacts]) -> HashMap<&ImagePath, Removal> {
+    let mut removals: HashMap<&ImagePath, Removal> = HashMap::new();
     for layer in layers {
         for change in &layer.changes {
-            let removes = match &change.kind {
-                ChangeKind::Delete | ChangeKind::Opaque => true,
-                ChangeKind::Put(entry) => entry.kind != EntryKind::Directory,
-            };
-            if removes {
-                removals.insert(&change.path, layer.index);
+            let index = Some(layer.index);
+            match &change.kind {
+                ChangeKind::Put(entry) if entry.kind == EntryKind::Directory => {}
+                ChangeKind::Delete => removals.entry(&change.path).or_default().deleted = index,
+                ChangeKind::Opaque | ChangeKind::Put(_) => {
+                    removals.entry(&change.path).or_default().covered = index;
+                }
             }
         }
     }
@@ -292,7 +305,149 @@ fn removals(layers: &[LayerFacts]) -> HashMap<&ImagePath, LayerIndex> {
 }
 
 /// The last layer that takes a path away, by itself or with a directory above it.
-fn removed_by(removals: &HashMap<&ImagePath, LayerIndex>, path: &ImagePath) -> Option<LayerIndex> {
-    let above = std::iter::successors(Some(path.clone()), ImagePath::parent);
-    above.filter_map(|path| removals.get(&path).copied()).max()
+fn removed_by(removals: &HashMap<&ImagePath, Removal>, path: &ImagePath) -> Option<LayerIndex> {
+    let own = removals.get(path).and_then(|removal| removal.deleted);
+    let above = std::iter::successors(path.parent(), ImagePath::parent);
+    let above = above.filter_map(|path| removals.get(&path));
+    above
+        .map(|removal| removal.deleted.max(removal.covered))
+        .max()
+        .flatten()
+        .max(own)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc};
+
+    use super::verify;
+    use crate::{
+        inventory::testing::{deleted, entry, file, layer, package, put},
+        oci::{ImagePath, LayerIndex},
+        rpm::{FileState, Package},
+        subject::{Entry, EntryKind, FileProblem, LayerFacts},
+    };
+
+    fn tree(entries: &[(&str, Entry)]) -> BTreeMap<ImagePath, Entry> {
+        let entries = entries.iter().cloned();
+        entries
+            .map(|(path, entry)| (ImagePath::from(path), entry))
+            .collect()
+    }
+
+    fn problems(
+        packages: &[Package],
+        entries: &[(&str, Entry)],
+        layers: &[LayerFacts],
+    ) -> Vec<FileProblem> {
+        let packages: Vec<Arc<Package>> = packages.iter().cloned().map(Arc::new).collect();
+        verify(&packages, &tree(entries), layers, None, None)
+    }
+
+    #[test]
+    fn the_layer_that_took_a_file_away_is_named() {
+        let tool = package("tool", &[file("/usr/bin/tool", b"one")]);
+        let put_there = || layer(0, vec![put("/usr/bin/tool", b"one", 0o755)]);
+        for (name, second, want) in [
+            ("deleted", deleted("/usr/bin/tool"), Some(1)),
+            ("directory deleted", deleted("/usr"), Some(1)),
+            (
+                "directory made a file",
+                put("/usr/bin", b"", 0o644),
+                Some(1),
+            ),
+            ("elsewhere", deleted("/usr/bin/too"), None),
+        ] {
+            let layers = [put_there(), layer(1, vec![second])];
+            let found = problems(std::slice::from_ref(&tool), &[], &layers);
+            assert_eq!(found.len(), 1, "{name}");
+            assert_eq!(found[0].layer, want.map(LayerIndex), "{name}");
+            assert_eq!(
+                (found[0].flags.as_str(), found[0].fails),
+                ("missing  ", true),
+                "{name}"
+            );
+        }
+        assert_eq!(problems(&[tool], &[], &[])[0].layer, None);
+    }
+
+    #[test]
+    fn a_file_of_two_packages_is_good_when_either_describes_it() {
+        let one = package("one", &[file("/usr/bin/tool", b"one")]);
+        let two = package("two", &[file("/usr/bin/tool", b"two")]);
+        let both = [one, two];
+        assert_eq!(
+            problems(&both, &[("/usr/bin/tool", entry(b"two", 0o755))], &[]),
+            []
+        );
+        let found = problems(&both, &[("/usr/bin/tool", entry(b"six", 0o755))], &[]);
+        assert_eq!(found.len(), 2);
+    }
+
+    #[test]
+    fn states_decide_what_is_looked_at() {
+        for (state, missing, changed) in [
+            (FileState::Normal, 1, 1),
+            (FileState::Missing, 1, 1),
+            (FileState::Replaced, 1, 0),
+            (FileState::WrongColor, 1, 0),
+            (FileState::NotInstalled, 0, 0),
+            (FileState::NetShared, 0, 0),
+        ] {
+            let mut tool = file("/usr/bin/tool", b"one");
+            tool.state = state;
+            let packages = [package("tool", &[tool])];
+            assert_eq!(problems(&packages, &[], &[]).len(), missing, "{state:?}");
+            let other = [("/usr/bin/tool", entry(b"two", 0o755))];
+            assert_eq!(problems(&packages, &other, &[]).len(), changed, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn permissions_fail_when_gained_and_are_told_when_lost() {
+        let directory = |mode| Entry {
+            kind: EntryKind::Directory,
+            ..entry(b"", mode)
+        };
+        let mut bin = file("/usr/bin", b"");
+        bin.mode = 0o040_755;
+        let packages = [package("tool", &[file("/usr/bin/tool", b"one"), bin])];
+        for (file_mode, directory_mode, want) in [
+            (0o755, 0o755, vec![]),
+            (0o555, 0o555, vec![false, false]),
+            (0o4755, 0o755, vec![true]),
+            (0o775, 0o775, vec![true, false]),
+            (0o755, 0o777, vec![true]),
+            (0o755, 0o1777, vec![false]),
+        ] {
+            let entries = [
+                ("/usr/bin/tool", entry(b"one", file_mode)),
+                ("/usr/bin", directory(directory_mode)),
+            ];
+            let found = problems(&packages, &entries, &[]);
+            let fails: Vec<bool> = found.iter().map(|problem| problem.fails).collect();
+            assert_eq!(fails, want, "{file_mode:o} {directory_mode:o}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn other_vendors_and_flags_that_allow_change_never_fail() {
+        for (flags, vendor, fails) in [
+            (0, Some("Red Hat, Inc."), true),
+            (0, Some("Partner"), false),
+            (0, None, false),
+            (1, Some("Red Hat, Inc."), false),
+            (2, Some("Red Hat, Inc."), false),
+            (128, Some("Red Hat, Inc."), false),
+        ] {
+            let mut tool = file("/usr/bin/tool", b"one");
+            tool.flags = flags;
+            let mut tool = package("tool", &[tool]);
+            tool.vendor = vendor.map(str::to_owned);
+            let found = problems(&[tool], &[("/usr/bin/tool", entry(b"two", 0o755))], &[]);
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].fails, fails, "{flags} {vendor:?}");
+            assert_eq!(found[0].flags, "..5......");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use base64::Engine as _;
 
 use super::{
+    bytes::hex,
     header::{Header, HeaderError, Numbers},
     package::{FileEntry, FileState, Nevra, Package, Provide},
     signature,
@@ -85,7 +86,7 @@ impl Package {
             build_time: header.number(tag::BUILD_TIME)?,
             module: header.string(tag::MODULARITY_LABEL)?,
             signing_key: signing_key(&header)?,
-            sig_md5: header.binary(tag::SIG_MD5).map(signature::hex),
+            sig_md5: header.binary(tag::SIG_MD5).map(hex),
             sha1_header: header.string(tag::SHA1_HEADER)?,
             sha256_header: header.string(tag::SHA256_HEADER)?,
             file_digest_algo: small(header.number(tag::FILE_DIGEST_ALGO)?.unwrap_or(1)),

@@ -15,8 +15,11 @@ mod ndb;
 mod package;
 mod signature;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 mod wal;
 
+pub(crate) use bytes::hex;
 pub use database::{Blob, DatabaseError, Fault, Format, MAX_FILES, MAX_PACKAGES, headers, read};
 pub use header::HeaderError;
 pub use package::{FileEntry, FileState, Nevra, Package, Provide};

@@ -155,3 +155,49 @@ pub struct FileEntry {
     /// `FILESTATES`
     pub state: FileState,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Ordering;
+
+    use super::Nevra;
+
+    fn nevra(epoch: Option<u32>, version: &str, release: &str) -> Nevra {
+        Nevra {
+            name: "tool".to_owned(),
+            epoch,
+            version: version.to_owned(),
+            release: release.to_owned(),
+            arch: Some("noarch".to_owned()),
+        }
+    }
+
+    #[test]
+    fn evr_order_is_rpms() {
+        for (older, newer) in [
+            (nevra(None, "1.2", "3.el9"), nevra(None, "1.10", "1.el9")),
+            (nevra(None, "9", "1"), nevra(Some(1), "1", "1")),
+            (nevra(Some(0), "1.0~rc1", "1"), nevra(None, "1.0", "1")),
+            (nevra(None, "1.0", "1"), nevra(None, "1.0^git1", "1")),
+            (
+                nevra(None, "1.0", "1.el8_2"),
+                nevra(None, "1.0", "1.el8_10"),
+            ),
+        ] {
+            assert_eq!(older.evr_cmp(&newer), Ordering::Less, "{older} {newer}");
+            assert_eq!(newer.evr_cmp(&older), Ordering::Greater, "{newer} {older}");
+        }
+        for (one, other) in [
+            (nevra(None, "1", "1"), nevra(Some(0), "1", "1")),
+            (nevra(None, "1", ""), nevra(None, "1", "7")),
+        ] {
+            assert_eq!(one.evr_cmp(&other), Ordering::Equal, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn display_has_the_epoch_only_when_there_is_one() {
+        assert_eq!(nevra(None, "1", "2").to_string(), "tool-1-2.noarch");
+        assert_eq!(nevra(Some(0), "1", "2").to_string(), "tool-0:1-2.noarch");
+    }
+}

@@ -1,7 +1,7 @@
-//! The id of the key that made an OpenPGP signature packet (RFC 4880 5.2, RFC 9580 5.2).
+//! The id of the key that made an `OpenPGP` signature packet (RFC 4880 5.2, RFC 9580 5.2).
 //! Nothing is verified: the id says who claims to have signed.
 
-use super::bytes::{array, be16, be32, index, slice};
+use super::bytes::{array, be16, be32, hex, index, slice};
 
 /// The issuer's key id, 16 lower-case hex digits; `None` when it is no signature or names no issuer.
 pub(super) fn issuer(packet: &[u8]) -> Option<String> {
@@ -14,16 +14,6 @@ pub(super) fn issuer(packet: &[u8]) -> Option<String> {
         _ => return None,
     };
     Some(hex(&id))
-}
-
-/// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|nibble| char::from(DIGITS[usize::from(nibble)]))
-        .collect()
 }
 
 /// The body of a packet of tag 2, in the old or the new packet format.
@@ -117,7 +107,7 @@ fn key_id(value: &[u8]) -> Option<[u8; 8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{hex, issuer};
+    use super::{super::bytes::hex, issuer};
 
     fn packet(body: &[u8]) -> Vec<u8> {
         let len = u16::try_from(body.len()).expect("short body").to_be_bytes();

@@ -8,9 +8,14 @@
 )]
 
 use std::{
+    fmt::Write,
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
+    time::{Duration, Instant},
 };
+
+use proptest::prelude::*;
 
 use plimsoll::rpm::{self, FileState, Format, Package};
 
@@ -42,8 +47,11 @@ pub(super) fn unpack(path: &Path) -> Vec<u8> {
     bytes
 }
 
+/// A database and its write-ahead log.
+type Database = (Vec<u8>, Option<Vec<u8>>);
+
 /// The database in a folder, and the write-ahead log beside it.
-fn database(folder: &Path) -> (Vec<u8>, Option<Vec<u8>>) {
+fn database(folder: &Path) -> Database {
     let names = ["rpmdb.sqlite", "Packages.db", "Packages"];
     let mut paths = names
         .map(|name| folder.join(format!("{name}.zst")))
@@ -116,7 +124,7 @@ fn file_rows(packages: &[Package]) -> Vec<String> {
     for package in packages {
         let nevra = package.nevra.to_string();
         for f in &package.files {
-            let digest: String = f.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = hex(&f.digest);
             let path = String::from_utf8_lossy(f.path.as_bytes());
             let link = String::from_utf8_lossy(&f.link_target);
             let state = match f.state {
@@ -134,6 +142,14 @@ fn file_rows(packages: &[Package]) -> Vec<String> {
         }
     }
     sorted(rows)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
 }
 
 fn provide_rows(packages: &[Package]) -> Vec<String> {
@@ -283,5 +299,41 @@ fn hostile_databases_end_in_an_error_that_says_what_is_wrong() {
         let bytes = unpack(&data.join("hostile").join(format!("{name}.zst")));
         let error = rpm::read(&bytes, None).unwrap_err();
         assert!(error.to_string().contains(want), "{name}: {error}");
+    }
+}
+
+/// Databases of the project's own with their write-ahead logs, read once.
+static OWN: LazyLock<Vec<Database>> = LazyLock::new(|| {
+    let names = ["sqlite", "sqlite-wal", "ndb", "bdb", "bdb-big-endian"];
+    names
+        .map(|name| database(&own().join("db").join(name)))
+        .into()
+});
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn damaged_databases_end_soon_and_without_panic(
+        which in 0_usize..5,
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<[u8; 4]>()), 1..12),
+        structure: bool,
+        cut in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let (mut bytes, wal) = OWN[which].clone();
+        for (at, value) in &damage {
+            // Half of the cases hit the first pages, where the structure is.
+            let end = if structure { bytes.len().min(9000) } else { bytes.len() };
+            let at = at.index(end - 4);
+            bytes[at..at + 4].copy_from_slice(value);
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let begin = Instant::now();
+        if let Ok(packages) = rpm::read(&bytes, wal.as_deref()) {
+            prop_assert!(packages.len() <= 16);
+        }
+        prop_assert!(begin.elapsed() < Duration::from_secs(5));
     }
 }
