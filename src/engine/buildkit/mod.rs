@@ -148,7 +148,7 @@ impl BuildKit {
         let stores = !plan.mirrors.is_empty() && !engine.facts().containerd_store;
         let address = stores.then(|| engine.address().to_string())?;
         Turn::wait(&address, cancel, |note| {
-            events.event(BuildEvent::Note(note))
+            events.event(BuildEvent::Note(note));
         })
     }
 }

@@ -1,11 +1,6 @@
 //! One build at a time puts stand-ins for base images into an engine's store: there they have the
 //! names that the Dockerfiles say, and names are shared by everyone who uses the engine.
 
-#![expect(
-    clippy::disallowed_methods,
-    reason = "a lock file in the temporary directory"
-)]
-
 use std::{
     fs::{File, OpenOptions, TryLockError},
     os::unix::fs::OpenOptionsExt as _,
