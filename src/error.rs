@@ -189,7 +189,8 @@ impl Hint for Error {
             Self::Source(error) => error.hints(),
             Self::Bug(_) => vec![BUGS.to_owned()],
             Self::Usage { hint, .. } => hint.iter().cloned().collect(),
-            Self::Scan(_) | Self::Report { .. } | Self::Interrupted { .. } => Vec::new(),
+            Self::Scan(error) => source_hint(error),
+            Self::Report { .. } | Self::Interrupted { .. } => Vec::new(),
         }
     }
 }
@@ -205,16 +206,28 @@ impl Hint for BuildError {
     }
 }
 
+/// The hint of the source error that a scan ran into, however deep it lies.
+fn source_hint(error: &(dyn StdError + 'static)) -> Vec<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(source) = error.downcast_ref::<SourceError>() {
+            return source.hints();
+        }
+        // A reader hands its error over inside an I/O error, whose `source` skips it.
+        let inner = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(|error| error.get_ref()?.downcast_ref::<SourceError>());
+        if let Some(source) = inner {
+            return source.hints();
+        }
+        next = error.source();
+    }
+    Vec::new()
+}
+
 impl Hint for SourceError {
     fn hints(&self) -> Vec<String> {
-        let hint = match self {
-            Self::Denied { .. } => {
-                "log in with `docker login` or `podman login`, or name the file of logins in `REGISTRY_AUTH_FILE`"
-            }
-            Self::Mismatch { .. } => "the image is damaged or was changed underway: fetch it anew",
-            _ => return Vec::new(),
-        };
-        vec![hint.to_owned()]
+        self.hint().into_iter().collect()
     }
 }
 

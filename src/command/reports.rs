@@ -28,8 +28,13 @@ pub(super) fn write(
     let Some(report) = &done.report else {
         return Ok(());
     };
-    for to in &config.reports {
-        let to = &to.value;
+    let default = ReportTo {
+        format: "table".to_owned(),
+        path: None,
+    };
+    let asked = config.reports.iter().map(|to| &to.value);
+    let asked = asked.chain(config.reports.is_empty().then_some(&default));
+    for to in asked {
         let result = match &to.path {
             None => to_stdout(to, report, color, stdout),
             Some(path) => {

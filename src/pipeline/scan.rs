@@ -138,8 +138,9 @@ fn scan_image(
 
 fn request<'a>(plan: &'a Plan, recipe: &'a Recipe, target: &Target<'_>) -> Request<'a> {
     let mut tags = judged_tags(plan);
-    if tags.is_empty() {
-        tags.extend(target.tag.clone());
+    // The tag of an image that was named goes before what the file says of the one that is built.
+    if tags.is_empty() || (target.tag.is_some() && !plan.scan.tags_given) {
+        tags = target.tag.iter().cloned().collect();
     }
     let build = plan.build.as_ref();
     Request {
