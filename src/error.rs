@@ -5,13 +5,16 @@
 
 use std::{error::Error as StdError, fmt::Write as _};
 
-use crate::{config::ConfigError, engine::BuildError, inventory::ScanError, oci::SourceError};
+use crate::{
+    config::ConfigError, engine::BuildError, inventory::ScanError, oci::SourceError,
+    report::printable,
+};
 
 /// Where a bug is reported.
 const BUGS: &str = concat!(
     "this is a bug in plimsoll ",
     env!("CARGO_PKG_VERSION"),
-    ": please report it with the command line and what was printed with `-vv`"
+    ": please report it with the command line and what was printed"
 );
 
 /// Exit codes. One table; no output format changes it.
@@ -162,20 +165,21 @@ impl Error {
         } else {
             ("", "", "")
         };
-        let mut out = format!("{red}error:{off} {self}");
+        // Registries, engines and files have their words in this: nothing of theirs steers a terminal.
+        let mut out = format!("{red}error:{off} {}", printable(&self.to_string()));
         // A transparent variant is its inner error: the chain starts below it.
         let mut cause = StdError::source(self);
         let mut last = self.to_string();
         while let Some(error) = cause {
             let text = error.to_string();
             if !last.ends_with(&text) {
-                let _ = write!(out, "\n{bold}caused by:{off} {text}");
+                let _ = write!(out, "\n{bold}caused by:{off} {}", printable(&text));
             }
             last = text;
             cause = error.source();
         }
         for hint in self.hints() {
-            let _ = write!(out, "\n{bold}hint:{off} {hint}");
+            let _ = write!(out, "\n{bold}hint:{off} {}", printable(&hint));
         }
         out
     }

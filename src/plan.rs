@@ -155,7 +155,10 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         .build
         .as_ref()
         .and_then(|build| build.value.platforms.clone());
-    let rules = |rules: Vec<RuleName>| rules.into_iter().map(|rule| rule.0).collect();
+    let rules = |rules: Vec<RuleName>| {
+        let ids = rules.into_iter().flat_map(|rule| rule.ids);
+        ids.map(str::to_owned).collect()
+    };
     let given = |origin: &Origin| matches!(origin, Origin::Flag(_) | Origin::Variable(_));
     // What the file says of the image it builds does not concern an image that `scan` was given.
     let platforms = platforms.filter(|list| config.scan.is_none() || given(&list.origin));
@@ -170,7 +173,7 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
             .unwrap_or_default()
             .0
             .into_iter()
-            .filter_map(exception)
+            .flat_map(exceptions)
             .collect(),
         tags: value(&name.tag).map(|tags| tags.0).unwrap_or_default(),
         floating_tags: value(&name.floating_tags).unwrap_or_default(),
@@ -180,13 +183,20 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
     }
 }
 
-fn exception(exemption: Exemption) -> Option<Exception> {
-    Some(Exception {
-        rule: exemption.rule?.value.0,
-        reason: exemption.reason?.value,
-        expires: exemption.expires.map(|expires| expires.value),
-        matching: exemption.matching.map(|matching| matching.value),
-    })
+/// One exception for each rule that the name stands for.
+fn exceptions(exemption: Exemption) -> Vec<Exception> {
+    let (Some(rule), Some(reason)) = (exemption.rule, exemption.reason) else {
+        return Vec::new();
+    };
+    let expires = exemption.expires.map(|expires| expires.value);
+    let matching = exemption.matching.map(|matching| matching.value);
+    let one = |id: &str| Exception {
+        rule: id.to_owned(),
+        reason: reason.value.clone(),
+        expires,
+        matching: matching.clone(),
+    };
+    rule.value.ids.into_iter().map(one).collect()
 }
 
 #[expect(clippy::ref_option, reason = "settings are fields of this type")]

@@ -19,7 +19,7 @@ use crate::{
         self, Cli, Config, Environment, Words,
         cli::{ColorChoice, Command, ProgressChoice},
     },
-    engine::EngineEnvironment,
+    engine::{Cancel, EngineEnvironment},
     error::{Error, ExitCode},
     gather::Reach,
     pipeline::{self, Tools},
@@ -150,8 +150,11 @@ fn stages(
         write_out(process.stdout, text.as_bytes())?;
         return Ok(ExitCode::Success);
     }
+    if cli.global.verbose > 0 {
+        console.note(plan::describe(&plans, &config.reports, true).trim_end());
+    }
     let signals = signals::Signals::watch()?;
-    let reach = reach(environment)?;
+    let reach = reach(environment, signals.cancel())?;
     let tools = Tools {
         reach: &reach,
         console: &console,
@@ -163,10 +166,11 @@ fn stages(
     let mut codes = Vec::new();
     for plan in &plans {
         let done = pipeline::run(plan, &tools);
-        reports::write(&done, &config, plans.len() > 1, color, process.stdout)?;
-        if let Some(error) = &done.error {
+        let unwritten = reports::write(&done, &config, plans.len() > 1, color, process.stdout);
+        for error in done.error.iter().chain(&unwritten) {
             say(&process.stderr, &failure(&console, error, stderr_color));
         }
+        codes.extend(unwritten.iter().map(Error::exit_code));
         codes.push(done.code);
         if let Some(code) = signals.received() {
             return Ok(code);
@@ -189,7 +193,7 @@ fn failure(console: &Console, error: &Error, color: bool) -> String {
             let _ = writeln!(text, "  at {}:{}", at.file, at.line);
         }
     }
-    text + &error.render(color)
+    text + &console.redact(&error.render(color))
 }
 
 /// The heaviest code of all images: 1 wins over 4, what kept an image from being made over both.
@@ -215,7 +219,7 @@ fn verdict(codes: &[ExitCode], exit_zero: bool) -> ExitCode {
 /// Words of the configuration that other modules define.
 fn words() -> Words {
     Words {
-        rule: |name| check::find(name).first().map(|rule| rule.id),
+        rule: |name| check::find(name).iter().map(|rule| rule.id).collect(),
         rules: text::RULE_IDS.as_slice(),
         formats: text::FORMATS.as_slice(),
     }
@@ -233,7 +237,8 @@ fn console(
         Mode::Plain
     };
     let mode = match (cli.global.quiet, cli.global.progress) {
-        (1.., _) | (_, ProgressChoice::None) => Mode::None,
+        (2.., _) => Mode::Silent,
+        (1, _) | (_, ProgressChoice::None) => Mode::None,
         (_, ProgressChoice::Tty) => Mode::Tty,
         (_, ProgressChoice::Plain) => Mode::Plain,
         (_, ProgressChoice::Auto) => plain,
@@ -274,7 +279,7 @@ fn jiff_now() -> jiff::Timestamp {
 }
 
 /// Registries and engines as the environment describes them.
-fn reach(environment: &Environment) -> Result<Reach, Error> {
+fn reach(environment: &Environment, cancel: &Cancel) -> Result<Reach, Error> {
     let docker = environment.docker();
     let auth = auth_store(environment)?;
     let config = docker
@@ -296,6 +301,7 @@ fn reach(environment: &Environment) -> Result<Reach, Error> {
     Ok(Reach {
         registry: RegistryOptions {
             auth,
+            cancel: cancel.clone(),
             ..RegistryOptions::default()
         },
         engine,

@@ -16,17 +16,18 @@ use crate::{
     report::{REPORTERS, Report, Reporter, Table},
 };
 
-/// Writes each report to its place. With several images, each gets a file of its own: `{name}` in
-/// the path stands for the image, else its name is put before the extension.
+/// Writes each report to its place; one that cannot be written keeps no other from being so. With
+/// several images, each gets a file of its own: `{name}` in the path stands for the image, else its
+/// name is put before the extension.
 pub(super) fn write(
     done: &Done,
     config: &Config,
     several: bool,
     color: bool,
     stdout: &mut dyn Write,
-) -> Result<(), Error> {
+) -> Vec<Error> {
     let Some(report) = &done.report else {
-        return Ok(());
+        return Vec::new();
     };
     let default = ReportTo {
         format: "table".to_owned(),
@@ -34,6 +35,7 @@ pub(super) fn write(
     };
     let asked = config.reports.iter().map(|to| &to.value);
     let asked = asked.chain(config.reports.is_empty().then_some(&default));
+    let mut errors = Vec::new();
     for to in asked {
         let result = match &to.path {
             None => to_stdout(to, report, color, stdout),
@@ -42,12 +44,12 @@ pub(super) fn write(
                 to_file(to, report, &path_for(path, name))
             }
         };
-        result.map_err(|source| Error::Report {
+        errors.extend(result.err().map(|source| Error::Report {
             what: describe(to),
             source,
-        })?;
+        }));
     }
-    Ok(())
+    errors
 }
 
 fn describe(to: &ReportTo) -> String {
@@ -81,8 +83,14 @@ fn to_stdout(
     }
 }
 
-/// Written beside its place and renamed, so that nobody reads half a report.
+/// Written beside its place and renamed, so that nobody reads half a report. What is there and no
+/// plain file (`/dev/stdout`, a pipe, a link) is written to, never replaced.
 fn to_file(to: &ReportTo, report: &Report, path: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        let mut file = io::BufWriter::new(fs::File::create(path)?);
+        reporter(&to.format)?.write(report, &mut file)?;
+        return file.flush();
+    }
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());

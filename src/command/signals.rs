@@ -1,11 +1,12 @@
-//! SIGINT and SIGTERM: the first asks the stages to stop and lets them clean up.
+//! SIGINT and SIGTERM: the first asks the stages to stop and lets them clean up, the second ends the
+//! process there and then.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU8, Ordering},
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{
     engine::Cancel,
@@ -20,8 +21,21 @@ pub(super) struct Signals {
     _runtime: tokio::runtime::Runtime,
 }
 
-const INTERRUPT: u8 = 1;
-const TERMINATE: u8 = 2;
+async fn next((interrupt, terminate): &mut (Signal, Signal)) -> ExitCode {
+    tokio::select! {
+        _ = interrupt.recv() => ExitCode::Interrupted,
+        _ = terminate.recv() => ExitCode::Terminated,
+    }
+}
+
+#[expect(
+    clippy::exit,
+    clippy::disallowed_methods,
+    reason = "who asks twice does not want to wait for the tidying"
+)]
+fn end(code: ExitCode) {
+    std::process::exit(code as i32);
+}
 
 impl Signals {
     pub(super) fn watch() -> Result<Self, Error> {
@@ -44,12 +58,10 @@ impl Signals {
         };
         let (token, seen) = (cancel.clone(), received.clone());
         runtime.spawn(async move {
-            let which = tokio::select! {
-                _ = watch.0.recv() => INTERRUPT,
-                _ = watch.1.recv() => TERMINATE,
-            };
-            seen.store(which, Ordering::SeqCst);
+            let which = next(&mut watch).await;
+            seen.store(which as u8, Ordering::SeqCst);
             token.cancel();
+            end(next(&mut watch).await);
         });
         Ok(Self {
             cancel,
@@ -66,9 +78,9 @@ impl Signals {
     /// The code to end with when a signal came.
     pub(super) fn received(&self) -> Option<ExitCode> {
         match self.received.load(Ordering::SeqCst) {
-            INTERRUPT => Some(ExitCode::Interrupted),
-            TERMINATE => Some(ExitCode::Terminated),
-            _ => None,
+            0 => None,
+            code if code == ExitCode::Terminated as u8 => Some(ExitCode::Terminated),
+            _ => Some(ExitCode::Interrupted),
         }
     }
 }

@@ -48,7 +48,7 @@ pub struct GlobalArgs {
     /// Report to write besides those that are asked for elsewhere; repeatable
     #[arg(long, global = true, value_name = "FORMAT[=PATH]")]
     pub report: Vec<String>,
-    /// Say more on standard error: -v where each value comes from, -vv also what is asked of whom
+    /// Say more: where each value of the configuration comes from
     #[arg(long, short, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
     /// Say less on standard error: -q warnings and errors, -qq errors alone

@@ -17,6 +17,7 @@ mod given;
 mod lists;
 mod load;
 mod paths;
+mod reports;
 mod resolve;
 mod schema;
 mod secrets;
@@ -91,8 +92,8 @@ impl ConfigError {
 /// Words that the configuration may use and other modules define.
 #[derive(Debug, Clone, Copy)]
 pub struct Words {
-    /// the id of a rule, by its id or one of its aliases
-    pub rule: fn(&str) -> Option<&'static str>,
+    /// the ids of the rules that an id or an alias stands for; none when there is no such rule
+    pub rule: fn(&str) -> Vec<&'static str>,
     /// ids of all rules
     pub rules: &'static [&'static str],
     /// names of the report formats

@@ -223,29 +223,31 @@ impl Leaf for Date {
     }
 }
 
-/// The id of a rule; aliases are already resolved.
+/// A rule, or the several that one of openshift-preflight's names stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleName(pub String);
+pub struct RuleName {
+    /// ids of the rules; at least one
+    pub ids: Vec<&'static str>,
+}
 
 impl Leaf for RuleName {
     fn parse(text: &str, words: &Words) -> Result<Self, Problem> {
-        match (words.rule)(text) {
-            Some(id) => Ok(Self(id.to_owned())),
-            None => Err(
-                Problem::new(format!("`{}` is no rule", text.escape_debug())).help(
-                    super::fault::nearest(text, words.rules.iter().copied()).map_or_else(
-                        || Some("`plimsoll explain` lists them".to_owned()),
-                        |near| Some(format!("did you mean `{near}`?")),
-                    ),
-                ),
-            ),
+        let ids = (words.rule)(text);
+        if ids.is_empty() {
+            let help = super::fault::nearest(text, words.rules.iter().copied()).map_or_else(
+                || "`plimsoll explain` lists them".to_owned(),
+                |near| format!("did you mean `{near}`?"),
+            );
+            let message = format!("`{}` is no rule", text.escape_debug());
+            return Err(Problem::new(message).help(Some(help)));
         }
+        Ok(Self { ids })
     }
     fn leaf_shape() -> Schema {
         json_schema!({ "type": "string", "examples": ["has_licenses"] })
     }
     fn show(&self) -> String {
-        self.0.clone()
+        self.ids.join(", ")
     }
 }
 

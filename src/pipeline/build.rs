@@ -16,6 +16,7 @@ use crate::{
     finding::{Finding, Lint, LintLevel},
     gather,
     plan::Plan,
+    progress::Console,
     report::ReportKind,
 };
 
@@ -132,14 +133,16 @@ fn build_failed(plan: &Plan, recipe: &Recipe, tools: &Tools<'_>, error: Error) -
     if let Some(Error::Build(BuildError::Dockerfile(failure))) = &done.error {
         let mut report = recipe.report(ReportKind::Build, tools);
         report.lints.extend(failure.lints.clone());
-        report.lints.push(failure_lint(failure, recipe));
+        report
+            .lints
+            .push(failure_lint(failure, recipe, tools.console));
         report.lints = dedup(report.lints);
         done.report = Some(report);
     }
     done
 }
 
-fn failure_lint(failure: &StepFailure, recipe: &Recipe) -> Lint {
+fn failure_lint(failure: &StepFailure, recipe: &Recipe, console: &Console) -> Lint {
     let step = failure.step.clone().unwrap_or_else(|| "build".to_owned());
     let message = match failure.log.last() {
         Some(last) if !last.trim().is_empty() => format!("{}: {}", failure.message, last.trim()),
@@ -150,6 +153,8 @@ fn failure_lint(failure: &StepFailure, recipe: &Recipe) -> Lint {
         title: "the build failed in this instruction".to_owned(),
         level: LintLevel::Error,
         help_uri: None,
-        finding: Finding::new(step, message).at(failure.location.clone().or_else(|| recipe.from())),
+        // What a step prints before it fails may be the very secret that it was given.
+        finding: Finding::new(console.clean(&step), console.clean(&message))
+            .at(failure.location.clone().or_else(|| recipe.from())),
     }
 }

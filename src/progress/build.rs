@@ -113,7 +113,7 @@ impl BuildProgress {
 
 impl BuildEvents for BuildProgress {
     fn event(&mut self, event: BuildEvent) {
-        if self.console.mode == Mode::None {
+        if !self.console.mode.shows() {
             return;
         }
         match event {

@@ -28,6 +28,15 @@ pub enum Mode {
     Plain,
     /// warnings and errors only
     None,
+    /// errors only
+    Silent,
+}
+
+impl Mode {
+    /// Whether progress is shown at all.
+    fn shows(self) -> bool {
+        matches!(self, Self::Tty | Self::Plain)
+    }
 }
 
 /// The standard error of a run. Cheap to clone.
@@ -53,7 +62,7 @@ impl Console {
     ) -> Self {
         let target = match mode {
             Mode::Tty => ProgressDrawTarget::stderr(),
-            Mode::Plain | Mode::None => ProgressDrawTarget::hidden(),
+            Mode::Plain | Mode::None | Mode::Silent => ProgressDrawTarget::hidden(),
         };
         Self {
             mode,
@@ -67,19 +76,26 @@ impl Console {
 
     /// A line that is shown unless the run is quiet.
     pub fn note(&self, text: &str) {
-        if self.mode != Mode::None {
+        if self.mode.shows() {
             self.line(text);
         }
     }
 
-    /// A line that is always shown.
+    /// A line that is shown unless errors alone are.
     pub fn warn(&self, text: &str) {
-        self.line(&format!("warning: {text}"));
+        if self.mode != Mode::Silent {
+            self.line(&format!("warning: {text}"));
+        }
     }
 
     /// Text of others as it may be shown: secrets hidden, nothing that steers a terminal.
     pub fn clean(&self, text: &str) -> String {
         clean(&self.redactor.redact(text))
+    }
+
+    /// Text of ours that may quote others: secrets hidden, colours kept.
+    pub fn redact(&self, text: &str) -> String {
+        self.redactor.redact(text)
     }
 
     /// Asks the CI to hide these values, before anything else is printed.

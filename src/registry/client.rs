@@ -7,6 +7,7 @@ use reqwest::{
     header::{ACCEPT, RANGE},
 };
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     RegistryOptions, Retry, answer,
@@ -35,6 +36,7 @@ pub(super) struct Client {
     scheme: OnceCell<&'static str>,
     pub(super) authorization: RwLock<Option<Authorization>>,
     pub(super) retry: Retry,
+    cancel: CancellationToken,
 }
 
 impl Client {
@@ -63,12 +65,22 @@ impl Client {
             scheme: OnceCell::new(),
             authorization: RwLock::new(None),
             retry: options.retry,
+            cancel: options.cancel.clone(),
             reference,
         })
     }
 
     pub(super) fn what(&self) -> String {
         self.reference.to_string()
+    }
+
+    /// Ends work that nobody waits for any more.
+    pub(super) async fn unless_cancelled<T>(
+        &self,
+        work: impl Future<Output = Result<T, SourceError>>,
+    ) -> Result<T, SourceError> {
+        let done = self.cancel.run_until_cancelled(work).await;
+        done.unwrap_or_else(|| Err(self.unavailable("interrupted")))
     }
 
     pub(super) fn unavailable(&self, reason: impl Into<String>) -> SourceError {
@@ -184,6 +196,7 @@ impl Client {
         loop {
             let scheme = self.scheme(tries).await?;
             let url = format!("{}/{}/{path}", self.base(scheme), self.reference.repository);
+            tracing::debug!(url, offset, "asking the registry");
             let mut request = self.http.get(url).header(ACCEPT, accept());
             if let Some(offset) = offset {
                 request = request.header(RANGE, format!("bytes={offset}-"));

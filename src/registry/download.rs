@@ -43,7 +43,8 @@ pub(super) fn start(
     let (sender, receiver) = channel(AHEAD);
     let of = of.clone();
     runtime.spawn(async move {
-        if let Err(error) = run(&client, &of, &sender).await {
+        let work = run(&client, &of, &sender);
+        if let Err(error) = client.unless_cancelled(work).await {
             // Nobody reads any more: then nobody wants the error either.
             let _ = sender.send(Err(error)).await;
         }

@@ -16,6 +16,7 @@ mod token;
 use std::{io::Read, sync::Arc, time::Duration};
 
 use client::Client;
+use tokio_util::sync::CancellationToken;
 
 use self::auth::AuthStore;
 use crate::oci::{
@@ -37,6 +38,8 @@ pub struct RegistryOptions {
     pub read_timeout: Duration,
     /// how often and how long a request is tried again
     pub retry: Retry,
+    /// cancelled when nobody waits for an answer any more
+    pub cancel: CancellationToken,
 }
 
 /// Bounds on trying again after 408, 429, 5xx, a reset or a timeout.
@@ -69,6 +72,7 @@ impl Default for RegistryOptions {
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
             retry: Retry::default(),
+            cancel: CancellationToken::new(),
         }
     }
 }
@@ -130,7 +134,9 @@ impl RegistrySource {
 
 impl ImageSource for RegistrySource {
     fn manifest(&self) -> Result<RawManifest, SourceError> {
-        self.handle()?.block_on(self.client.manifest(None))
+        let client = &self.client;
+        let manifest = client.unless_cancelled(client.manifest(None));
+        self.handle()?.block_on(manifest)
     }
 
     fn child(&self, of: &Descriptor) -> Result<RawManifest, SourceError> {
@@ -140,7 +146,9 @@ impl ImageSource for RegistrySource {
                 limit: format!("{MAX_MANIFEST} bytes"),
             });
         }
-        self.handle()?.block_on(self.client.manifest(Some(of)))
+        let client = &self.client;
+        let manifest = client.unless_cancelled(client.manifest(Some(of)));
+        self.handle()?.block_on(manifest)
     }
 
     fn blob(&self, of: &Descriptor) -> Result<Box<dyn Read + Send + '_>, SourceError> {

@@ -21,6 +21,7 @@ pub use junit::JUnit;
 pub use markdown::Markdown;
 pub use preflight::Preflight;
 pub use table::Table;
+pub(crate) use view::printable;
 
 use std::io;
 

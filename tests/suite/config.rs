@@ -19,9 +19,9 @@ const TODAY: jiff::civil::Date = jiff::civil::date(2026, 11, 22);
 
 const WORDS: Words = Words {
     rule: |name| match name {
-        "has_licenses" | "HasLicense" => Some("has_licenses"),
-        "good_tags" | "HasUniqueTag" => Some("good_tags"),
-        _ => None,
+        "has_licenses" | "HasLicense" => vec!["has_licenses"],
+        "good_tags" | "HasUniqueTag" => vec!["good_tags"],
+        _ => Vec::new(),
     },
     rules: &["has_licenses", "good_tags"],
     formats: &["table", "json", "sarif", "junit"],

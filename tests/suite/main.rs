@@ -11,6 +11,7 @@ mod architecture;
 mod config;
 mod dockerfiles;
 mod docs;
+mod edges;
 mod engine;
 mod example;
 mod fixtures;

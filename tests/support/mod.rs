@@ -3,9 +3,11 @@
 
 pub(crate) mod image;
 pub(crate) mod registry;
+mod relay;
 mod run;
 
-pub(crate) use run::{Ran, docker_is_there, example_base, plimsoll};
+pub(crate) use relay::Relay;
+pub(crate) use run::{Ran, docker_is_there, example_base, plimsoll, plimsoll_command};
 
 use std::path::PathBuf;
 

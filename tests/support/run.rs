@@ -3,7 +3,7 @@
 use std::{
     env, fmt,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
 };
 
 /// What a run of the binary came to.
@@ -26,11 +26,11 @@ impl fmt::Display for Ran {
 /// Runs the binary in `folder` with nothing of the caller's environment but what finds programs and
 /// engines.
 pub(crate) fn plimsoll(folder: &Path, args: &[&str]) -> Ran {
-    plimsoll_with(folder, args, &[])
+    Ran::of(&plimsoll_command(folder, args).output().unwrap())
 }
 
-/// [`plimsoll`] with variables of the environment on top.
-pub(crate) fn plimsoll_with(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Ran {
+/// [`plimsoll`], not yet started.
+pub(crate) fn plimsoll_command(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     command
         .current_dir(folder)
@@ -42,12 +42,17 @@ pub(crate) fn plimsoll_with(folder: &Path, args: &[&str], variables: &[(&str, &s
             command.env(name, value);
         }
     }
-    command.envs(variables.iter().copied());
-    let output = command.output().unwrap();
-    Ran {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    command
+}
+
+impl Ran {
+    /// What a finished process left.
+    pub(crate) fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
     }
 }
 
