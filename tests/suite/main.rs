@@ -9,6 +9,7 @@
 
 mod architecture;
 mod config;
+mod dependencies;
 mod dockerfiles;
 mod docs;
 mod edges;
