@@ -6,7 +6,10 @@
 use std::{error::Error as StdError, fmt::Write as _};
 
 use crate::{
-    config::ConfigError, engine::BuildError, inventory::ScanError, oci::SourceError,
+    config::ConfigError,
+    engine::BuildError,
+    inventory::{LayerError, ScanError},
+    oci::SourceError,
     report::printable,
 };
 
@@ -193,7 +196,11 @@ impl Hint for Error {
             Self::Source(error) => error.hints(),
             Self::Bug(_) => vec![BUGS.to_owned()],
             Self::Usage { hint, .. } => hint.iter().cloned().collect(),
-            Self::Scan(_) | Self::Report { .. } | Self::Interrupted { .. } => Vec::new(),
+            Self::Scan(error) => error.hints(),
+            Self::Report { .. } => {
+                vec!["the report was not written: name a path that can be, FORMAT=PATH".to_owned()]
+            }
+            Self::Interrupted { .. } => Vec::new(),
         }
     }
 }
@@ -209,13 +216,38 @@ impl Hint for BuildError {
     }
 }
 
+/// For bytes that are not what an image is made of.
+const DAMAGED: &str = "the image is damaged or was changed underway: fetch or build it anew";
+
+impl Hint for ScanError {
+    fn hints(&self) -> Vec<String> {
+        let Self::Layer { source, .. } = self else {
+            return Vec::new();
+        };
+        match &**source {
+            LayerError::Source(error) => error.hints(),
+            LayerError::Read(error) => {
+                let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+                inner.map_or_else(Vec::new, SourceError::hints)
+            }
+            LayerError::Limit(_) => {
+                vec!["an image of this size is not scanned: see what the layer holds".to_owned()]
+            }
+            _ => vec![DAMAGED.to_owned()],
+        }
+    }
+}
+
 impl Hint for SourceError {
     fn hints(&self) -> Vec<String> {
         let hint = match self {
             Self::Denied { .. } => {
                 "log in with `docker login` or `podman login`, or name the file of logins in `REGISTRY_AUTH_FILE`"
             }
-            Self::Mismatch { .. } => "the image is damaged or was changed underway: fetch it anew",
+            Self::Unavailable { .. } => {
+                "see that the name is right and that this machine can reach it; an image in files is written oci:DIR, oci-archive:FILE or docker-archive:FILE"
+            }
+            Self::Mismatch { .. } => DAMAGED,
             _ => return Vec::new(),
         };
         vec![hint.to_owned()]

@@ -93,11 +93,11 @@ impl Recipe {
                 lints: Vec::new(),
             });
         };
-        let bytes = gather::read_file(&build.dockerfile).map_err(|source| BuildError::Io {
-            what: format!("Dockerfile {}", build.dockerfile.display()),
-            source,
-        })?;
         let file = relative(&build.dockerfile, &build.root);
+        let bytes = gather::read_file(&build.dockerfile).map_err(|error| Error::Usage {
+            what: format!("Dockerfile {file}: {error}"),
+            hint: Some("name another with `--file` or `build.dockerfile`".to_owned()),
+        })?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let (dockerfile, faults) = Dockerfile::read(&file, &text);
         let mut found: Vec<Lint> = faults.iter().map(ParseFault::lint).collect();
@@ -392,7 +392,8 @@ fn failure_lint(failure: &StepFailure, recipe: &Recipe, console: &Console) -> Li
         level: LintLevel::Error,
         help_uri: None,
         // What a step prints before it fails may be the very secret that it was given.
-        finding: Finding::new(console.clean(&step), console.clean(&message)).at(failure.location.clone().or_else(|| recipe.from())),
+        finding: Finding::new(console.clean(&step), console.clean(&message))
+            .at(failure.location.clone().or_else(|| recipe.from())),
     }
 }
 

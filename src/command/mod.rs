@@ -165,8 +165,17 @@ fn stages(
     let stderr_color = colored(cli.global.color, environment, process.stderr_is_terminal);
     let mut codes = Vec::new();
     for plan in &plans {
-        let done = pipeline::run(plan, &tools);
-        let unwritten = reports::write(&done, &config, plans.len() > 1, color, process.stdout);
+        let mut done = pipeline::run(plan, &tools);
+        if let (Some(error), Some(code)) = (&mut done.error, signals.received()) {
+            let terminated = code == ExitCode::Terminated;
+            *error = Error::Interrupted { terminated };
+        }
+        let several = plans.len() > 1;
+        let shown = reports::Shown {
+            console: &console,
+            color,
+        };
+        let unwritten = reports::write(&done, &config, several, &shown, process.stdout);
         for error in done.error.iter().chain(&unwritten) {
             say(&process.stderr, &failure(&console, error, stderr_color));
         }

@@ -13,8 +13,17 @@ use crate::{
     config::{Config, ReportTo},
     error::Error,
     pipeline::Done,
+    progress::Console,
     report::{REPORTERS, Report, Reporter, Table},
 };
+
+/// How reports on standard output look.
+pub(super) struct Shown<'a> {
+    /// knows the CI that reads along
+    pub(super) console: &'a Console,
+    /// with colours
+    pub(super) color: bool,
+}
 
 /// Writes each report to its place; one that cannot be written keeps no other from being so. With
 /// several images, each gets a file of its own: `{name}` in the path stands for the image, else its
@@ -23,7 +32,7 @@ pub(super) fn write(
     done: &Done,
     config: &Config,
     several: bool,
-    color: bool,
+    shown: &Shown<'_>,
     stdout: &mut dyn Write,
 ) -> Vec<Error> {
     let Some(report) = &done.report else {
@@ -33,7 +42,7 @@ pub(super) fn write(
     for to in &config.reports {
         let to = &to.value;
         let result = match &to.path {
-            None => to_stdout(to, report, color, stdout),
+            None => to_stdout(to, report, shown, stdout),
             Some(path) => {
                 let name = done.name.as_deref().filter(|_| several);
                 to_file(to, report, &path_for(path, name))
@@ -64,11 +73,15 @@ fn reporter(name: &str) -> io::Result<&'static dyn Reporter> {
 fn to_stdout(
     to: &ReportTo,
     report: &Report,
-    color: bool,
+    shown: &Shown<'_>,
     stdout: &mut dyn Write,
 ) -> io::Result<()> {
     let written = if to.format == "table" {
-        Table { color }.write(report, stdout)
+        let mut table = Vec::new();
+        let color = shown.color;
+        Table { color }.write(report, &mut table)?;
+        let table = shown.console.redact(&String::from_utf8_lossy(&table));
+        stdout.write_all(table.as_bytes())
     } else {
         reporter(&to.format)?.write(report, stdout)
     };

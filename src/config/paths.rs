@@ -55,7 +55,9 @@ impl Bases {
             Problem::new(format!("context `{shown}`: {}", plain(&error))).help(Some(help))
         })?;
         if !real.is_dir() {
-            return Err(Problem::new(format!("context `{shown}` is no directory")));
+            let help = "name a directory within the repository".to_owned();
+            let problem = Problem::new(format!("context `{shown}` is no directory"));
+            return Err(problem.help(Some(help)));
         }
         self.inside(&real, "context", &wanted.value)?;
         Ok(real)

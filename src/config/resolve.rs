@@ -76,6 +76,12 @@ pub fn load(
             .map(|(origin, texts)| resolver.more_reports(origin, texts));
         reports.extend(more.into_iter().flatten());
     }
+    if reports
+        .iter()
+        .any(|report| report.value.path.is_none() && report.origin != Origin::Default)
+    {
+        reports.retain(|report| report.origin != Origin::Default);
+    }
     resolver.reports_differ(&reports);
     let dry_run = matches!(&cli.command, Command::Run(run) if run.dry_run);
     let config = Config {
@@ -114,11 +120,16 @@ fn defaults() -> Settings {
         ..Scan::default()
     };
     let stages = vec![Stage::Check, Stage::Build, Stage::Scan];
+    let report = ReportTo {
+        format: "table".to_owned(),
+        path: None,
+    };
     Settings {
         build: Some(by_default(build)),
         image: Some(by_default(Image::default())),
         scan: Some(by_default(scan)),
         stages: Some(by_default(stages)),
+        report: Some(by_default(vec![report])),
         ..Settings::default()
     }
 }
@@ -382,7 +393,8 @@ impl Resolver<'_> {
     /// Two reports cannot go to the same place.
     fn reports_differ(&mut self, reports: &[Sourced<ReportTo>]) {
         for (index, report) in reports.iter().enumerate() {
-            let same = |other: &&Sourced<ReportTo>| other.value.path == report.value.path;
+            let place = |report: &Sourced<ReportTo>| report.value.path.as_deref().map(place);
+            let same = |other: &&Sourced<ReportTo>| place(other) == place(report);
             let Some(other) = reports.iter().take(index).find(same) else {
                 continue;
             };
@@ -414,6 +426,15 @@ impl Resolver<'_> {
                 false
             }
         }
+    }
+}
+
+/// Where a path leads, whatever it is called.
+fn place(path: &Path) -> PathBuf {
+    let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+    match (parent, path.file_name()) {
+        (Some(parent), Some(name)) => parent.join(name),
+        _ => path.to_owned(),
     }
 }
 

@@ -25,7 +25,10 @@ fn outcome(project: &Project, rule: &str) -> (String, String) {
         .as_str()
         .or(found["reason"].as_str())
         .unwrap_or_default();
-    (found["outcome"].as_str().unwrap().to_owned(), text.to_owned())
+    (
+        found["outcome"].as_str().unwrap().to_owned(),
+        text.to_owned(),
+    )
 }
 
 fn layer() -> Layer {
@@ -44,15 +47,32 @@ fn a_damaged_layer_ends_in_an_error_that_names_the_layer_and_the_damage() {
     let lie = json!({ "type": "layers", "diff_ids": [format!("sha256:{}", "0".repeat(64))] });
     let climbing = {
         let mut tar = Vec::new();
-        crate::support::image::link(&mut tar, tar_core::EntryType::Symlink, "../../etc/cron.d/x", "x");
+        crate::support::image::link(
+            &mut tar,
+            tar_core::EntryType::Symlink,
+            "../../etc/cron.d/x",
+            "x",
+        );
         tar.extend_from_slice(&[0; 1024]);
         Layer::from_tar(tar)
     };
     let cases = [
-        ("truncated gzip", packed(layer().stored_as(cut)), "gzip stream"),
-        ("no gzip", packed(layer().stored_as(b"<html>".to_vec())), "media type"),
+        (
+            "truncated gzip",
+            packed(layer().stored_as(cut)),
+            "gzip stream",
+        ),
+        (
+            "no gzip",
+            packed(layer().stored_as(b"<html>".to_vec())),
+            "media type",
+        ),
         ("truncated tar", packed(Layer::from_tar(tar)), "tar archive"),
-        ("climbing", packed(climbing), "`../../etc/cron.d/x` has a `..` component"),
+        (
+            "climbing",
+            packed(climbing),
+            "`../../etc/cron.d/x` has a `..` component",
+        ),
         (
             "diff id",
             Image::new().layer(layer()).set("rootfs", lie).pack(),
@@ -84,7 +104,11 @@ fn a_blob_that_is_not_the_one_named_is_refused() {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         image.write(&project.path().join("image"), "1");
-        assert_error(&scan(&project), 4, &["expected sha256:", "hint: the image is damaged"]);
+        assert_error(
+            &scan(&project),
+            4,
+            &["expected sha256:", "hint: the image is damaged"],
+        );
     }
 }
 
@@ -103,7 +127,6 @@ fn what_is_no_image_is_said_so() {
         ("oci-archive:garbage.tar", 4, "garbage.tar"),
         ("docker-archive:garbage.tar", 4, "garbage.tar"),
         ("docker-archive:empty", 4, "empty"),
-        ("podman:x", 2, "podman:x"),
         ("", 2, "image"),
         ("oci:", 2, "oci:"),
     ] {
@@ -130,7 +153,10 @@ fn a_damaged_rpm_database_is_a_finding_that_says_what_is_wrong() {
         ("var/lib/rpm/Packages", vec![0xff; 8192]),
         ("var/lib/rpm/Packages", half(real("bdb", "Packages.zst"))),
         ("usr/lib/sysimage/rpm/Packages.db", b"RpmP".to_vec()),
-        ("usr/lib/sysimage/rpm/Packages.db", half(real("ndb", "Packages.db.zst"))),
+        (
+            "usr/lib/sysimage/rpm/Packages.db",
+            half(real("ndb", "Packages.db.zst")),
+        ),
         ("var/lib/rpm/rpmdb.sqlite", Vec::new()),
     ];
     for (path, bytes) in cases {
@@ -167,7 +193,10 @@ fn links_that_leave_the_image_do_not_reach_the_host() {
         assert_eq!(ran.code, 1, "{ran}");
         assert_eq!(outcome(&project, "is_rhel").0, "failed", "{layer}");
         assert_eq!(outcome(&project, "has_licenses").0, "failed", "{layer}");
-        assert!(!project.read("report.json").contains("FromTheHost"), "{layer}");
+        assert!(
+            !project.read("report.json").contains("FromTheHost"),
+            "{layer}"
+        );
     }
 }
 
@@ -178,7 +207,9 @@ fn a_layer_of_100_000_entries_is_scanned() {
         lines.push_str(&format!("file /d/{n} 0644 \"\"\n"));
     }
     let project = Project::new(&[]);
-    Image::new().layer(lines.as_str()).write(&project.path().join("image"), "1");
+    Image::new()
+        .layer(lines.as_str())
+        .write(&project.path().join("image"), "1");
     let ran = project.run(&["scan", "oci:image", "--only", "has_licenses"]);
     assert_eq!(ran.code, 0, "{ran}");
 }
@@ -195,23 +226,40 @@ fn a_sparse_file_of_10_gb_and_names_that_are_no_utf_8_are_scanned() {
     let root = project.path().join("root");
     let odd = root.join(std::ffi::OsStr::from_bytes(b"k\xff\xfe/.ssh"));
     fs::create_dir_all(&odd).unwrap();
-    let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----\n";
+    let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtz\n-----END OPENSSH PRIVATE KEY-----\n";
     fs::write(odd.join("id_rsa"), key).unwrap();
     let sparse = fs::File::create(root.join("sparse")).unwrap();
     sparse.set_len(10 << 30).unwrap();
     let archive = project.path().join("layer.tar");
     let mut tar = command("tar");
-    tar.arg("-C").arg(&root).args(["--sparse", "-cf"]).arg(&archive).arg(".");
+    tar.arg("-C")
+        .arg(&root)
+        .args(["--sparse", "-cf"])
+        .arg(&archive)
+        .arg(".");
     assert!(tar.status().unwrap().success());
     let layer = Layer::from_tar(fs::read(&archive).unwrap());
-    Image::new().layer(layer).write(&project.path().join("image"), "1");
+    Image::new()
+        .layer(layer)
+        .write(&project.path().join("image"), "1");
     let start = std::time::Instant::now();
-    let formats = ["json", "sarif", "junit", "markdown", "github", "gitlab", "preflight"];
+    let formats = [
+        "json",
+        "sarif",
+        "junit",
+        "markdown",
+        "github",
+        "gitlab",
+        "preflight",
+    ];
     let mut args = vec!["scan".to_owned(), "oci:image".to_owned()];
     for format in formats {
         args.extend(["--format".to_owned(), format!("{format}=report.{format}")]);
     }
-    args.extend(["--only".to_owned(), "has_licenses,has_no_secrets".to_owned()]);
+    args.extend([
+        "--only".to_owned(),
+        "has_licenses,has_no_secrets".to_owned(),
+    ]);
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let ran = project.run(&args);
     assert_eq!(ran.code, 1, "{ran}");
@@ -220,6 +268,14 @@ fn a_sparse_file_of_10_gb_and_names_that_are_no_utf_8_are_scanned() {
     assert_eq!(outcome(&project, "has_no_secrets").0, "failed");
     for format in formats {
         let text = project.read(&format!("report.{format}"));
-        assert!(text.contains("id_rsa") || format == "preflight", "{format}: {text}");
+        let name = if format == "markdown" {
+            r"id\_rsa"
+        } else {
+            "id_rsa"
+        };
+        assert!(
+            text.contains(name) || format == "preflight",
+            "{format}: {text}"
+        );
     }
 }
