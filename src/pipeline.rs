@@ -100,6 +100,19 @@ impl Recipe {
         })?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let (dockerfile, faults) = Dockerfile::read(&file, &text);
+        if let Some((path, fault)) = gather::malformed_ignore(&build.context, &build.dockerfile) {
+            return Err(Error::Usage {
+                what: format!("{}: {fault}", relative(&path, &build.root)),
+                hint: None,
+            });
+        }
+        if let (Some(dockerfile), [], Some(target)) = (&dockerfile, &*faults, &build.target) {
+            let resolved = dockerfile.resolve(Some(target), &build.args);
+            resolved.map_err(|error| Error::Usage {
+                what: error.to_string(),
+                hint: Some("name one with `--target` or `build.target`".to_owned()),
+            })?;
+        }
         let mut found: Vec<Lint> = faults.iter().map(ParseFault::lint).collect();
         found.extend(dockerfile.iter().flat_map(lints));
         Ok(Self {

@@ -154,7 +154,12 @@ fn stages(
         console.note(plan::describe(&plans, &config.reports, true).trim_end());
     }
     let signals = signals::Signals::watch()?;
-    let reach = reach(environment, signals.cancel())?;
+    // A prediction asks nobody, so that nothing of theirs need be in order.
+    let auth = match cli.command {
+        Command::Check(_) => AuthStore::new(),
+        _ => auth_store(environment)?,
+    };
+    let reach = reach(environment, auth, signals.cancel());
     let tools = Tools {
         reach: &reach,
         console: &console,
@@ -283,9 +288,8 @@ fn jiff_now() -> jiff::Timestamp {
 }
 
 /// Registries and engines as the environment describes them.
-fn reach(environment: &Environment, cancel: &Cancel) -> Result<Reach, Error> {
+fn reach(environment: &Environment, auth: AuthStore, cancel: &Cancel) -> Reach {
     let docker = environment.docker();
-    let auth = auth_store(environment)?;
     let config = docker
         .config
         .clone()
@@ -302,14 +306,14 @@ fn reach(environment: &Environment, cancel: &Cancel) -> Result<Reach, Error> {
         buildx_config: environment.path("BUILDX_CONFIG"),
         auth: Arc::new(auth.clone()),
     };
-    Ok(Reach {
+    Reach {
         registry: RegistryOptions {
             auth,
             cancel: cancel.clone(),
             ..RegistryOptions::default()
         },
         engine,
-    })
+    }
 }
 
 /// Logins from where docker and podman keep them; what the inputs give goes before all files.
@@ -335,7 +339,7 @@ fn auth_store(environment: &Environment) -> Result<AuthStore, Error> {
             .with_file_if_present(file)
             .map_err(|error| Error::Usage {
                 what: error.to_string(),
-                hint: None,
+                hint: Some("mend the file, or log in anew with `docker login`".to_owned()),
             })?;
     }
     Ok(store)

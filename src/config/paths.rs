@@ -127,6 +127,27 @@ impl Bases {
     }
 }
 
+/// An output directory that is new, empty, or an OCI layout already: an image among other files
+/// could not be told from them.
+pub(super) fn is_free(output: &Path) -> Result<(), Problem> {
+    let Ok(metadata) = output.metadata() else {
+        return Ok(());
+    };
+    let shown = output.display();
+    let help = Some("name a new or empty directory".to_owned());
+    if !metadata.is_dir() {
+        return Err(Problem::new(format!("output `{shown}` is no directory")).help(help));
+    }
+    let holds_something = output
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some());
+    if holds_something && !output.join("oci-layout").is_file() {
+        let message = format!("output `{shown}` holds files that are no OCI layout");
+        return Err(Problem::new(message).help(help));
+    }
+    Ok(())
+}
+
 /// What the system says, in our words.
 fn plain(error: &std::io::Error) -> String {
     match error.kind() {

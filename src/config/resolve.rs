@@ -15,7 +15,7 @@ use super::{
     file::{Build, Entry, Image, Scan, Settings},
     given::Given,
     load::{canonical, decode, find, read},
-    paths::Bases,
+    paths::{Bases, is_free},
     sourced::{Origin, Setting, Sourced},
     texts::boolean,
     values::{EngineChoice, ReportTo, Stage},
@@ -259,6 +259,12 @@ impl Resolver<'_> {
             Some(name) => output.map(|path| path.join(name)),
             None => output,
         };
+        if let (Some(path), Some(wanted), true) = (&output, &build.output, builds)
+            && let Err(problem) = is_free(path)
+        {
+            let origin = wanted.origin.clone();
+            self.faults.push(origin, problem.message, problem.help);
+        }
         Some(ImageConfig {
             mirrors: self.mirrors(&build),
             source_date_epoch: self.source_date_epoch(),

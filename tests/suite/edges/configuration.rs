@@ -323,3 +323,64 @@ fn every_dockerfile_of_the_collection_is_checked_without_a_crash() {
     }
     assert!(count >= 20, "{count}");
 }
+
+#[test]
+fn what_the_build_would_stumble_over_is_told_before_it() {
+    let project = Project::new(&[
+        ("Dockerfile", "FROM scratch AS one\nFROM one AS two\n"),
+        (".dockerignore", "# fine\n\n[z-\n"),
+        ("full/x", "precious"),
+        ("login/config.json", "{garbage"),
+    ]);
+    for command in ["check", "run"] {
+        let ran = project.run(&[command]);
+        assert_error(
+            &ran,
+            2,
+            &[".dockerignore: line 3: pattern `[z-` is malformed"],
+        );
+    }
+    project.write(".dockerignore", b"*.md\n");
+    for command in ["check", "run"] {
+        let ran = project.run(&[command, "--target", "three"]);
+        assert_error(
+            &ran,
+            2,
+            &[
+                "there is no stage `three`; the stages are one, two",
+                "hint: ",
+            ],
+        );
+    }
+    let before = project.files();
+    for output in [".", "full", "Dockerfile", "full/x"] {
+        for command in ["run", "build"] {
+            let ran = project.run(&[command, "--output", output]);
+            assert_error(
+                &ran,
+                2,
+                &["--output: output `", "hint: name a new or empty directory"],
+            );
+        }
+    }
+    let folder = project.path().join("login");
+    let variables = [("DOCKER_CONFIG", folder.to_str().unwrap())];
+    let ran = project.run_with(&["run"], &variables);
+    assert_error(&ran, 2, &["config.json", "not JSON", "hint: "]);
+    let ran = project.run_with(&["check"], &variables);
+    assert_eq!((ran.code, &*ran.stderr), (1, ""), "{ran}");
+    assert_eq!(project.files(), before);
+}
+
+#[test]
+fn a_directory_that_is_gone_is_said_so() {
+    let project = Project::new(&[]);
+    let binary = project.command(&[]).get_program().to_owned();
+    let mut shell = crate::support::command("sh");
+    let script = "rmdir \"$PWD\" && exec \"$0\" check";
+    let gone = tempfile::tempdir().unwrap();
+    let gone = gone.keep();
+    shell.current_dir(&gone).arg("-c").arg(script).arg(binary);
+    let ran = Ran::of(&shell.output().unwrap());
+    assert_error(&ran, 2, &["the current directory cannot be read", "caused by: ", "hint: "]);
+}
