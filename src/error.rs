@@ -216,6 +216,25 @@ impl Hint for BuildError {
     }
 }
 
+/// The hint of the source error that a scan ran into, however deep it lies.
+fn source_hint(error: &(dyn StdError + 'static)) -> Vec<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(source) = error.downcast_ref::<SourceError>() {
+            return source.hints();
+        }
+        // A reader hands its error over inside an I/O error, whose `source` skips it.
+        let inner = error
+            .downcast_ref::<std::io::Error>()
+            .and_then(|error| error.get_ref()?.downcast_ref::<SourceError>());
+        if let Some(source) = inner {
+            return source.hints();
+        }
+        next = error.source();
+    }
+    Vec::new()
+}
+
 /// For bytes that are not what an image is made of.
 const DAMAGED: &str = "the image is damaged or was changed underway: fetch or build it anew";
 
@@ -225,11 +244,7 @@ impl Hint for ScanError {
             return Vec::new();
         };
         match &**source {
-            LayerError::Source(error) => error.hints(),
-            LayerError::Read(error) => {
-                let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
-                inner.map_or_else(Vec::new, SourceError::hints)
-            }
+            LayerError::Source(_) | LayerError::Read(_) => source_hint(self),
             LayerError::Limit(_) => {
                 vec!["an image of this size is not scanned: see what the layer holds".to_owned()]
             }
@@ -240,17 +255,7 @@ impl Hint for ScanError {
 
 impl Hint for SourceError {
     fn hints(&self) -> Vec<String> {
-        let hint = match self {
-            Self::Denied { .. } => {
-                "log in with `docker login` or `podman login`, or name the file of logins in `REGISTRY_AUTH_FILE`"
-            }
-            Self::Unavailable { .. } => {
-                "see that the name is right and that this machine can reach it; an image in files is written oci:DIR, oci-archive:FILE or docker-archive:FILE"
-            }
-            Self::Mismatch { .. } => DAMAGED,
-            _ => return Vec::new(),
-        };
-        vec![hint.to_owned()]
+        self.hint().into_iter().collect()
     }
 }
 

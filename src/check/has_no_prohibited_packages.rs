@@ -4,7 +4,7 @@ use super::{Check, Need, failed_or_passed};
 use crate::{
     finding::{Finding, Verdict},
     oci::LayerIndex,
-    rpm::Package,
+    rpm::{Package, is_prohibited},
     rule::Rule,
     subject::{Fact, Subject},
 };
@@ -45,31 +45,6 @@ crate::rule! {
     }
 }
 
-/// Names, as openshift-preflight 1.21.0 of 2026-08-20 lists them
-/// (`internal/policy/container/has_prohibited_packages.go`, commit 703ac27f).
-const NAMES: [&str; 17] = [
-    "grub",
-    "grub2",
-    "kernel",
-    "kernel-core",
-    "kernel-debug",
-    "kernel-debug-core",
-    "kernel-debug-devel",
-    "kernel-debug-modules",
-    "kernel-debug-modules-extra",
-    "kernel-devel",
-    "kernel-doc",
-    "kernel-modules",
-    "kernel-modules-extra",
-    "kernel-tools",
-    "kernel-tools-libs",
-    "kmod-kvdo",
-    "linux-firmware",
-];
-
-/// Beginnings of names, of the same list.
-const PREFIXES: [&str; 1] = ["kpatch"];
-
 pub(super) struct HasNoProhibitedPackages;
 
 impl Check for HasNoProhibitedPackages {
@@ -95,10 +70,6 @@ impl Check for HasNoProhibitedPackages {
     }
 }
 
-fn is_prohibited(name: &str) -> bool {
-    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-}
-
 fn finding(subject: &Subject, package: &Package, layer: Option<LayerIndex>) -> Finding {
     let nevra = package.nevra.to_string();
     let mut finding = Finding::new(
@@ -118,25 +89,6 @@ fn finding(subject: &Subject, package: &Package, layer: Option<LayerIndex>) -> F
 mod tests {
     use super::*;
     use crate::check::testing::{Image, RED_HAT, line};
-
-    #[test]
-    fn names_are_compared_whole_and_prefixes_as_such() {
-        for (name, want) in [
-            ("kernel", true),
-            ("kernel-core", true),
-            ("grub2", true),
-            ("linux-firmware", true),
-            ("kpatch", true),
-            ("kpatch-patch-5_14_0", true),
-            ("kernel-headers", false),
-            ("kernel-srpm-macros", false),
-            ("grub2-common", false),
-            ("kernels", false),
-            ("Kernel", false),
-        ] {
-            assert_eq!(is_prohibited(name), want, "{name}");
-        }
-    }
 
     #[test]
     fn the_finding_names_the_package_and_lies_where_it_was_installed() {

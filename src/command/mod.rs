@@ -279,6 +279,11 @@ fn console(
         || jiff_now().as_second(),
     );
     console.mask(&secrets);
+    match cli.global.verbose {
+        0 => {}
+        1 => console.show_events(tracing::Level::INFO),
+        _ => console.show_events(tracing::Level::DEBUG),
+    }
     console
 }
 

@@ -95,7 +95,12 @@ fn to_stdout(
 /// plain file (`/dev/stdout`, a pipe, a link) is written to, never replaced.
 fn to_file(to: &ReportTo, report: &Report, path: &Path) -> io::Result<()> {
     if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
-        let mut file = io::BufWriter::new(fs::File::create(path)?);
+        let open = fs::File::options()
+            .write(true)
+            .truncate(true)
+            .create(true)
+            .open(path)?;
+        let mut file = io::BufWriter::new(open);
         reporter(&to.format)?.write(report, &mut file)?;
         return file.flush();
     }

@@ -17,6 +17,7 @@ mod given;
 mod lists;
 mod load;
 mod paths;
+mod reports;
 mod resolve;
 mod schema;
 mod secrets;

@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use super::{
     ConfigError, Words,
     cli::{Cli, Command},
-    decode::{Leaf as _, Value as _},
+    decode::Value as _,
     effective::{Config, ImageConfig},
     environment::Environment,
     fault::Faults,
@@ -69,20 +69,7 @@ pub fn load(
     let images = resolver.images(levels.clone(), &mut warnings);
     let merged = merge(levels);
     let stages = resolver.stages(merged.stages);
-    let mut reports = resolver.reports(merged.report);
-    for given in [&from_environment, &from_cli] {
-        let more = given
-            .get("report")
-            .map(|(origin, texts)| resolver.more_reports(origin, texts));
-        reports.extend(more.into_iter().flatten());
-    }
-    if reports
-        .iter()
-        .any(|report| report.value.path.is_none() && report.origin != Origin::Default)
-    {
-        reports.retain(|report| report.origin != Origin::Default);
-    }
-    resolver.reports_differ(&reports);
+    let reports = resolver.reports(merged.report, &[&from_environment, &from_cli]);
     let dry_run = matches!(&cli.command, Command::Run(run) if run.dry_run);
     let config = Config {
         root: place.root,
@@ -165,7 +152,7 @@ pub(super) struct Resolver<'a> {
     cli: &'a Cli,
     pub(super) environment: &'a Environment,
     pub(super) bases: Bases,
-    words: &'a Words,
+    pub(super) words: &'a Words,
     pub(super) faults: Faults,
 }
 
@@ -375,51 +362,6 @@ impl Resolver<'_> {
         stages
     }
 
-    fn reports(&self, wanted: Setting<Vec<ReportTo>>) -> Vec<Sourced<ReportTo>> {
-        let Some(wanted) = wanted else {
-            return Vec::new();
-        };
-        let place = |report| self.placed(report, &wanted.origin);
-        wanted.value.into_iter().map(place).collect()
-    }
-
-    fn more_reports(&mut self, origin: &Origin, texts: &[String]) -> Vec<Sourced<ReportTo>> {
-        let mut reports = Vec::new();
-        for text in texts {
-            match ReportTo::parse(text, self.words) {
-                Ok(report) => reports.push(self.placed(report, origin)),
-                Err(problem) => self
-                    .faults
-                    .push(origin.clone(), problem.message, problem.help),
-            }
-        }
-        reports
-    }
-
-    /// Two reports cannot go to the same place.
-    fn reports_differ(&mut self, reports: &[Sourced<ReportTo>]) {
-        for (index, report) in reports.iter().enumerate() {
-            let place = |report: &Sourced<ReportTo>| report.value.path.as_deref().map(place);
-            let same = |other: &&Sourced<ReportTo>| place(other) == place(report);
-            let Some(other) = reports.iter().take(index).find(same) else {
-                continue;
-            };
-            let to = report.value.path.as_ref();
-            let to = to.map_or("standard output".to_owned(), |path| {
-                path.display().to_string()
-            });
-            let (one, two) = (&other.value.format, &report.value.format);
-            let message = format!("the reports {one} and {two} both go to {to}");
-            let help = "give each a file of its own: FORMAT=PATH".to_owned();
-            self.faults.push(report.origin.clone(), message, Some(help));
-        }
-    }
-
-    fn placed(&self, report: ReportTo, origin: &Origin) -> Sourced<ReportTo> {
-        let path = report.path.map(|path| self.bases.of(origin).join(path));
-        Sourced::new(ReportTo { path, ..report }, origin.clone())
-    }
-
     fn switch(&mut self, given: &Given, name: &str) -> bool {
         let Some((origin, texts)) = given.get(name) else {
             return false;
@@ -432,15 +374,6 @@ impl Resolver<'_> {
                 false
             }
         }
-    }
-}
-
-/// Where a path leads, whatever it is called.
-fn place(path: &Path) -> PathBuf {
-    let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
-    match (parent, path.file_name()) {
-        (Some(parent), Some(name)) => parent.join(name),
-        _ => path.to_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::{
     Origins,
     instruction::{Arguments, Keyword},
-    resolve::{Base, Resolved, Step},
+    resolved::{Base, Resolved, Step},
     stage::Dockerfile,
     words,
 };

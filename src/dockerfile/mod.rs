@@ -14,6 +14,7 @@ mod lint;
 mod predict;
 mod read;
 mod resolve;
+mod resolved;
 mod source;
 mod stage;
 mod words;
@@ -26,7 +27,7 @@ pub use instruction::{Arguments, Flag, Instruction, Keyword, Pair};
 pub use lines::Heredoc;
 pub use lint::lints;
 pub use predict::{ContextFiles, ContextPath, PredictContext, Prediction, Predictions, predict};
-pub use resolve::{Base, Resolved, Setting, Step, TargetError};
+pub use resolved::{Base, Resolved, Setting, Step, TargetError};
 pub use stage::{Directives, Dockerfile, Stage};
 pub use words::Word;
 

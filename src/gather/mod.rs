@@ -50,6 +50,7 @@ impl Opened {
 /// # Errors
 /// When there is no image, it cannot be reached, or it is not readable.
 pub fn open(transport: &Transport, reach: &Reach) -> Result<Opened, SourceError> {
+    tracing::info!(image = %transport, "opening");
     if let Some(source) = transport.open_files()? {
         return Ok(Opened {
             source,
@@ -160,6 +161,12 @@ pub fn subject(
         _ => Origins::default(),
     };
     let base = base(image, &origins, request, reach);
+    match &base {
+        Fact::Known(base) => {
+            tracing::info!(base = base.reference, from = base.source, "base image");
+        }
+        Fact::Unmet(reason) => tracing::info!(reason, "base image not known"),
+    }
     Ok(Subject {
         reference: request.reference.clone(),
         display_name: request.display_name.clone(),

@@ -72,9 +72,7 @@ pub(super) fn detail(
             hex(&file.digest)
         )
     });
-    part(UNKNOWN, &|| {
-        "its digest is not SHA-256 and was not compared".to_owned()
-    });
+    part(UNKNOWN, &|| "its digest was not compared".to_owned());
     part(LINK, &|| {
         format!(
             "link target {} is expected and {link} found",

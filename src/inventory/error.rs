@@ -140,9 +140,6 @@ pub enum TarError {
     /// the archive ends within an entry
     #[error("the archive ends within {0}")]
     Truncated(String),
-    /// no two zero blocks at the end
-    #[error("the archive has no end mark (two blocks of zeros)")]
-    NoEnd,
     /// something follows the end
     #[error("the archive goes on after its end mark")]
     AfterEnd,

@@ -21,6 +21,7 @@ mod owners;
 mod resolve;
 mod schedule;
 mod secrets;
+mod sparse;
 mod tar;
 #[cfg(test)]
 mod testing;

@@ -2,6 +2,7 @@
 //! foldable groups in a CI, nothing when asked to be quiet. Never the report.
 
 mod build;
+mod log;
 mod redact;
 mod scan;
 

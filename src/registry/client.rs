@@ -196,6 +196,7 @@ impl Client {
         loop {
             let scheme = self.scheme(tries).await?;
             let url = format!("{}/{}/{path}", self.base(scheme), self.reference.repository);
+            tracing::debug!(url, offset, "asking the registry");
             let mut request = self.http.get(url).header(ACCEPT, accept());
             if let Some(offset) = offset {
                 request = request.header(RANGE, format!("bytes={offset}-"));

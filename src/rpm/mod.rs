@@ -13,6 +13,7 @@ mod decode;
 mod header;
 mod ndb;
 mod package;
+mod prohibited;
 mod signature;
 mod sqlite;
 #[cfg(test)]
@@ -23,3 +24,4 @@ pub(crate) use bytes::hex;
 pub use database::{Blob, DatabaseError, Fault, Format, MAX_FILES, MAX_PACKAGES, headers, read};
 pub use header::HeaderError;
 pub use package::{FileEntry, FileState, Nevra, Package, Provide};
+pub use prohibited::is_prohibited;

@@ -37,6 +37,7 @@ const ORDER: &[&str] = &[
     "layout",
     "engine",
     "ci",
+    "progress",
     // run
     "config",
     "plan",
@@ -401,9 +402,10 @@ fn only_modules_that_reach_out_do_io() {
     let astray: Vec<_> = places
         .iter()
         .filter(|(module, ..)| {
-            !module
+            // `main.rs` is the edge of the process: it takes arguments, environment and clock.
+            module
                 .as_deref()
-                .is_some_and(|module| DO_IO.contains(&module))
+                .is_some_and(|module| !DO_IO.contains(&module))
         })
         .collect();
     assert!(astray.is_empty(), "I/O outside {DO_IO:?}: {astray:#?}");

@@ -10,7 +10,10 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use plimsoll::{
     check,
+    config::Cli,
+    error::ExitCode,
     policy::{Profile, Weight, weight},
+    report::REPORTERS,
 };
 
 const INTRODUCTION: &str = "# The rules
@@ -64,6 +67,59 @@ fn assert_fresh(path: &str, content: &str) {
         written == content,
         "{path} is stale; `UPDATE=1 cargo test --test suite docs` writes it"
     );
+}
+
+/// Replaces what stands between `<!-- NAME: begin … -->` and `<!-- NAME: end -->`.
+fn with_section(text: &str, name: &str, section: &str) -> String {
+    let begin = text.find(&format!("<!-- {name}: begin")).unwrap();
+    let start = begin + text[begin..].find("-->\n").unwrap() + 4;
+    let end = start + text[start..].find(&format!("<!-- {name}: end")).unwrap();
+    format!("{}{section}{}", &text[..start], &text[end..])
+}
+
+fn rules_table() -> String {
+    let mut table =
+        String::from("\n| rule | fails when | openshift-preflight |\n| --- | --- | --- |\n");
+    for rule in check::rules() {
+        let _ = writeln!(
+            table,
+            "| [{0}](src/check/README.md#{0}) | {1} | {2} |",
+            rule.id,
+            rule.title,
+            rule.aliases.join(", ")
+        );
+    }
+    table.push('\n');
+    table
+}
+
+#[test]
+fn the_tables_of_the_readme_are_fresh() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(file).unwrap();
+    let readme = with_section(&readme, "rules", &rules_table());
+    let codes = format!("\n{}\n", ExitCode::markdown());
+    assert_fresh("README.md", &with_section(&readme, "exit codes", &codes));
+}
+
+#[test]
+fn the_readme_names_every_format_and_command() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(file).unwrap();
+    for reporter in REPORTERS {
+        assert!(
+            readme.contains(&format!("| `{}` |", reporter.name())),
+            "{}",
+            reporter.name()
+        );
+    }
+    for command in Cli::grammar("").get_subcommands() {
+        assert!(
+            readme.contains(&format!("`plimsoll {}", command.get_name())),
+            "{}",
+            command.get_name()
+        );
+    }
 }
 
 #[test]

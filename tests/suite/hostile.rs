@@ -138,9 +138,6 @@ fn a_zstd_window_of_2_gib_is_refused() {
 fn archives_that_end_too_early_or_too_late_are_refused() {
     let whole = small();
     for (tar, want) in [
-        (whole[..whole.len() - 1024].to_vec(), "no end mark"),
-        (whole[..whole.len() - 512].to_vec(), "no end mark"),
-        (Vec::new(), "no end mark"),
         (whole[..600].to_vec(), "within a header"),
         (whole[..1026].to_vec(), "within `etc/motd`"),
         (whole[..1100].to_vec(), "within `etc/motd`"),
@@ -160,6 +157,10 @@ fn archives_that_end_too_early_or_too_late_are_refused() {
     // Builders pad to a record of 10 KiB.
     let padded = [&whole[..], &[0; 8192][..]].concat();
     assert!(Image::of([padded]).scan().is_ok());
+    // Some leave the end mark out, or half of it; runtimes take such layers.
+    for cut in [whole.len() - 1024, whole.len() - 512, 0] {
+        assert!(Image::of([whole[..cut].to_vec()]).scan().is_ok(), "{cut}");
+    }
 }
 
 #[test]

@@ -580,6 +580,8 @@ fn walk(root: &Path) -> BTreeMap<Vec<u8>, String> {
     walkdir::WalkDir::new(root)
         .min_depth(1)
         .into_iter()
+        // What `rpm --root` leaves behind when somebody asks it about the tree.
+        .filter_entry(|entry| !entry.path().ends_with("root/.rpmdb"))
         .map(|entry| {
             let entry = entry.unwrap();
             let meta = fs::symlink_metadata(entry.path()).unwrap();

@@ -85,7 +85,10 @@ fn lists_are_split_as_the_actions_split_them() {
     assert_eq!(image.registry.unwrap().value, "localhost:5000");
     assert_eq!(image.repository.unwrap().value, "a/b");
     let exceptions = settings.scan.unwrap().value.exceptions.unwrap().value.0;
-    assert_eq!(exceptions[0].rule.as_ref().unwrap().value.ids, ["has_licenses"]);
+    assert_eq!(
+        exceptions[0].rule.as_ref().unwrap().value.ids,
+        ["has_licenses"]
+    );
     assert_eq!(
         exceptions[0].reason.as_ref().unwrap().value,
         "granted, case 1"

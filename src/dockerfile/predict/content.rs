@@ -5,31 +5,9 @@ use crate::{
     dockerfile::{Keyword, Step},
     finding::{Finding, Location, Outcome, Verdict},
     oci::ImagePath,
+    rpm::is_prohibited,
 };
 
-/// Packages that may not be redistributed in an image (openshift-preflight's
-/// `HasNoProhibitedPackages`); names that start with `kpatch` besides.
-const PROHIBITED: [&str; 19] = [
-    "grub",
-    "grub2",
-    "kernel",
-    "kernel-core",
-    "kernel-debug",
-    "kernel-debug-core",
-    "kernel-debug-modules",
-    "kernel-debug-modules-extra",
-    "kernel-debug-devel",
-    "kernel-devel",
-    "kernel-doc",
-    "kernel-modules",
-    "kernel-modules-extra",
-    "kernel-tools",
-    "kernel-tools-libs",
-    "kmod-kvdo",
-    "kpatch",
-    "kpatch-patch",
-    "linux-firmware",
-];
 /// No more findings than this are told of one file.
 const MOST_FINDINGS: usize = 100;
 /// Directories of the package database.
@@ -104,8 +82,7 @@ pub(super) fn has_no_prohibited_packages(case: &Case<'_>) -> Outcome {
             .flat_map(|command| installed(command))
         {
             let name = package_name(package);
-            let prohibited = PROHIBITED.contains(&name) || name.starts_with("kpatch");
-            if prohibited && findings.len() < MOST_FINDINGS {
+            if is_prohibited(name) && findings.len() < MOST_FINDINGS {
                 let message = format!("RUN installs {package}, which may not be redistributed");
                 findings.push(
                     Finding::new(name, message)

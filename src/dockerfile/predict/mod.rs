@@ -11,7 +11,7 @@ mod user;
 
 use indexmap::IndexMap;
 
-use super::{Base, Dockerfile, Resolved, lint::lints, resolve::TargetError};
+use super::{Base, Dockerfile, Resolved, lint::lints, resolved::TargetError};
 use crate::{
     finding::{Finding, Lint, Outcome, Verdict},
     oci::{Tag, trademark},

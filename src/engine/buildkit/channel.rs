@@ -14,6 +14,7 @@ use tonic::{
     transport::{Channel, Endpoint, Server},
 };
 
+use super::failure::words;
 use crate::engine::{
     dial::{Address, BoxedStream},
     docker::{DockerEngine, DockerError, chain, upgrade},
@@ -133,7 +134,7 @@ pub(crate) fn open_session(control: &Control, routes: Routes, methods: &[String]
     tasks.spawn(async move {
         // The daemon answers only once it has something to say: never wait for it before serving.
         let reason = match control.session(request).await {
-            Err(status) => chain(&status),
+            Err(status) => words(&status),
             Ok(response) => {
                 let mut stream = response.into_inner();
                 loop {
@@ -144,7 +145,7 @@ pub(crate) fn open_session(control: &Control, routes: Routes, methods: &[String]
                             }
                         }
                         Ok(None) => break "the engine closed the session".to_owned(),
-                        Err(status) => break chain(&status),
+                        Err(status) => break words(&status),
                     }
                 }
             }

@@ -103,7 +103,7 @@ pub(crate) fn explain(status: &Status, refusal: &Refusal<'_>) -> BuildError {
     let details = details(status, &refusal.source.base_name);
     let step = refusal.progress.failed(details.vertex.as_deref());
     if is_connection_loss(status, &details, step) {
-        return lost(refusal.engine, &chain(status));
+        return lost(refusal.engine, &words(status));
     }
     let message = plain(status.message());
     let location = locate(
@@ -145,8 +145,19 @@ pub(crate) fn explain(status: &Status, refusal: &Refusal<'_>) -> BuildError {
     }))
 }
 
+/// A status and its causes in one line; its own display is made for developers.
+pub(super) fn words(status: &Status) -> String {
+    match std::error::Error::source(status) {
+        Some(cause) => match chain(cause) {
+            causes if causes.starts_with(status.message()) => causes,
+            causes => format!("{}: {causes}", status.message()),
+        },
+        None => plain(status.message()),
+    }
+}
+
 /// The engine went away.
-pub(crate) fn lost(engine: &str, reason: &str) -> BuildError {
+fn lost(engine: &str, reason: &str) -> BuildError {
     BuildError::Engine {
         engine: engine.to_owned(),
         reason: format!("the connection was lost during the build: {reason}"),

@@ -172,7 +172,11 @@ fn a_lost_connection_is_no_build_failure() {
     let mut broken = Status::unknown("h2 protocol error");
     broken.set_source(std::sync::Arc::new(std::io::Error::other("broken pipe")));
     let error = explained(&broken, &failed_step("[build 2/3] RUN one", "x"));
-    assert!(matches!(error, BuildError::Engine { .. }), "{error:?}");
+    let BuildError::Engine { reason, .. } = error else {
+        panic!("{error:?}")
+    };
+    let lost = "the connection was lost during the build: h2 protocol error: broken pipe";
+    assert_eq!(reason, lost);
     for status in [
         Status::unavailable("closing"),
         Status::cancelled("x"),

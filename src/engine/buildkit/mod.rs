@@ -11,6 +11,7 @@ use super::{
     docker::{DockerEngine, DockerError},
 };
 use crate::registry::auth::AuthStore;
+use turn::Turn;
 
 mod bases;
 mod cache;
@@ -27,6 +28,7 @@ mod request;
 pub(crate) mod session;
 mod solve;
 mod source;
+mod turn;
 
 /// How long the engine is given to take back what a build changed in it.
 const TIDY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -67,8 +69,11 @@ impl Daemon {
                 )
             }
             Self::Alone { address, version } => match version {
-                Some(version) => format!("BuildKit {version} at {address}"),
-                None => format!("BuildKit at {address}"),
+                // What a daemon that was built without its release's number says.
+                Some(version) if !version.is_empty() && !version.starts_with("v0.0.0") => {
+                    format!("BuildKit {version} at {address}")
+                }
+                _ => format!("BuildKit at {address}"),
             },
         }
     }
@@ -129,6 +134,25 @@ impl BuildKit {
     }
 }
 
+impl BuildKit {
+    /// A turn of its own, for a build that puts stand-ins into the engine's store.
+    fn turn(
+        &self,
+        plan: &BuildPlan,
+        events: &mut dyn BuildEvents,
+        cancel: &Cancel,
+    ) -> Option<Turn> {
+        let Daemon::Docker(engine) = &self.daemon else {
+            return None;
+        };
+        let stores = !plan.mirrors.is_empty() && !engine.facts().containerd_store;
+        let address = stores.then(|| engine.address().to_string())?;
+        Turn::wait(&address, cancel, |note| {
+            events.event(BuildEvent::Note(note));
+        })
+    }
+}
+
 impl Engine for BuildKit {
     fn describe(&self) -> String {
         self.daemon.label()
@@ -140,6 +164,7 @@ impl Engine for BuildKit {
         events: &mut dyn BuildEvents,
         cancel: &Cancel,
     ) -> Result<Built, BuildError> {
+        let _turn = self.turn(plan, events, cancel);
         let runtime = runtime(&self.daemon.label())?;
         let mut undo = Vec::new();
         let mut build = solve::Build {

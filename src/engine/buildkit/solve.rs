@@ -306,7 +306,7 @@ pub(super) async fn version(address: &Address) -> Result<Option<String>, BuildEr
                 ))
             }
             Err(status) if status.code() == Code::Unimplemented => Ok(None),
-            Err(status) => Err(crate::engine::docker::chain(&status)),
+            Err(status) => Err(failure::words(&status)),
         }
     };
     match tokio::time::timeout(ANSWER_TIMEOUT, ask).await {

@@ -80,6 +80,7 @@ pub(super) async fn send(
     login: Option<String>,
     upload: Upload,
 ) -> Result<Response<Incoming>, DockerError> {
+    tracing::debug!(%address, %method, path, "asking the engine");
     let (mut sender, _) = connect(address).await?;
     let mut request = Request::builder()
         .method(method)

@@ -382,5 +382,13 @@ fn a_directory_that_is_gone_is_said_so() {
     let gone = gone.keep();
     shell.current_dir(&gone).arg("-c").arg(script).arg(binary);
     let ran = Ran::of(&shell.output().unwrap());
-    assert_error(&ran, 2, &["the current directory cannot be read", "caused by: ", "hint: "]);
+    assert_error(
+        &ran,
+        2,
+        &[
+            "the current directory cannot be read",
+            "caused by: ",
+            "hint: ",
+        ],
+    );
 }

@@ -1,6 +1,6 @@
 //! Images that are damaged, lie or want too much.
 
-use std::{fs, time::Duration};
+use std::{fmt::Write as _, fs, time::Duration};
 
 use serde_json::json;
 
@@ -107,7 +107,7 @@ fn a_blob_that_is_not_the_one_named_is_refused() {
         assert_error(
             &scan(&project),
             4,
-            &["expected sha256:", "hint: the image is damaged"],
+            &["expected sha256:", "hint: the stored bytes are damaged"],
         );
     }
 }
@@ -204,7 +204,7 @@ fn links_that_leave_the_image_do_not_reach_the_host() {
 fn a_layer_of_100_000_entries_is_scanned() {
     let mut lines = String::from("dir /licenses\nfile /licenses/EULA 0644 \"terms\"\n");
     for n in 0..100_000 {
-        lines.push_str(&format!("file /d/{n} 0644 \"\"\n"));
+        writeln!(lines, "file /d/{n} 0644 \"\"").unwrap();
     }
     let project = Project::new(&[]);
     Image::new()

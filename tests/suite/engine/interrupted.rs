@@ -6,7 +6,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -70,12 +70,10 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 fn sleeper() -> (Project, String) {
-    // Shown by nothing else on the machine, and different in each run, so never cached.
-    let seconds = format!(
-        "{}.{}",
-        300 + std::process::id() % 600,
-        Instant::now().elapsed().as_nanos()
-    );
+    // Shown by nothing else on the machine, and different in each test, so never shared.
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let seconds = format!("{}.{}{count}", 300 + count, std::process::id());
     let word = format!("sleep\0{seconds}");
     (
         Project::new(&format!("FROM BASE\nRUN sleep {seconds}\n")),

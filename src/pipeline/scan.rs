@@ -1,0 +1,231 @@
+//! `scan`: every rule on every image.
+
+use std::time::Instant;
+
+use super::{Done, Tools, recipe::Recipe};
+use crate::{
+    check,
+    error::{Error, ExitCode},
+    gather::{self, Opened, Request},
+    inventory::ScanOptions,
+    layout::Transport,
+    oci::{Reference, ResolvedImage, Tag, resolve},
+    plan::{Plan, ScanPlan},
+    policy::{self, Judgement, Policy, Profile},
+    report::{BaseSummary, ImageIdentity, ImageReport, Report, ReportKind},
+    subject::{Fact, Subject},
+};
+
+/// An image that is to be scanned.
+pub(super) struct Target<'a> {
+    pub(super) opened: &'a Opened,
+    /// as reports name it
+    pub(super) name: String,
+    /// the tag that the place itself has
+    pub(super) tag: Option<String>,
+}
+
+pub(super) fn scan_given(plan: &Plan, recipe: &Recipe, tools: &Tools<'_>) -> Done {
+    let report = recipe.report(ReportKind::Scan, tools);
+    let place = plan.scan.image.clone().unwrap_or_default();
+    let images = place
+        .parse::<Transport>()
+        .map_err(|error| Error::Usage {
+            what: error.to_string(),
+            hint: None,
+        })
+        .and_then(|transport| {
+            let opened = gather::open(&transport, tools.reach)?;
+            let tag = transport.tag();
+            scan_images(
+                plan,
+                recipe,
+                &Target {
+                    opened: &opened,
+                    name: place.clone(),
+                    tag,
+                },
+                tools,
+            )
+        });
+    match images {
+        Ok(images) => judged(plan, report, images),
+        Err(error) => Done::failed(plan, error),
+    }
+}
+
+pub(super) fn judged(
+    plan: &Plan,
+    mut report: Report,
+    images: Vec<(ImageReport, Judgement)>,
+) -> Done {
+    let rejected = images.iter().any(|(_, judgement)| judgement.rejected());
+    let unassessed = images.iter().any(|(_, judgement)| judgement.unassessed());
+    let code = match (rejected, unassessed) {
+        (true, _) => ExitCode::Rejected,
+        (false, true) => ExitCode::NotAssessed,
+        (false, false) => ExitCode::Success,
+    };
+    report.images = images.into_iter().map(|(image, _)| image).collect();
+    report.passed = code == ExitCode::Success;
+    Done {
+        name: plan.name.clone(),
+        report: Some(report),
+        code,
+        error: None,
+    }
+}
+
+pub(super) fn scan_images(
+    plan: &Plan,
+    recipe: &Recipe,
+    target: &Target<'_>,
+    tools: &Tools<'_>,
+) -> Result<Vec<(ImageReport, Judgement)>, Error> {
+    let title = format!("scan {}", target.name);
+    tools.console.stage("scan", &title, || {
+        let platforms = &plan.scan.platforms;
+        let mut images: Vec<ResolvedImage> = Vec::new();
+        if platforms.is_empty() {
+            images = resolve(target.opened.source(), None)?.images;
+        }
+        for platform in platforms {
+            images.extend(resolve(target.opened.source(), Some(platform))?.images);
+        }
+        images
+            .iter()
+            .map(|image| scan_image(plan, recipe, target, image, tools))
+            .collect()
+    })
+}
+
+fn scan_image(
+    plan: &Plan,
+    recipe: &Recipe,
+    target: &Target<'_>,
+    image: &ResolvedImage,
+    tools: &Tools<'_>,
+) -> Result<(ImageReport, Judgement), Error> {
+    let started = Instant::now();
+    let options = ScanOptions {
+        cancel: tools.cancel.clone(),
+        ..ScanOptions::default()
+    };
+    let bars = tools.console.scan();
+    let request = request(plan, recipe, target);
+    let subject = gather::subject(
+        target.opened.source(),
+        image,
+        &request,
+        tools.reach,
+        &options,
+        &bars,
+    )?;
+    drop(bars);
+    let policy = policy(&plan.scan);
+    let assessments = check::assess(&subject, |rule| policy.selects(rule));
+    let judgement = policy::judge(assessments, &policy, today(tools));
+    let seconds = started.elapsed().as_secs_f64();
+    tools
+        .console
+        .note(&format!("scanned {} in {seconds:.1} s", subject.digest));
+    let tag = request_tag(&request.tags);
+    Ok((
+        image_report(&subject, recipe, &judgement, tag, seconds),
+        judgement,
+    ))
+}
+
+fn request<'a>(plan: &'a Plan, recipe: &'a Recipe, target: &Target<'_>) -> Request<'a> {
+    let mut tags = judged_tags(plan);
+    // The tag of an image that was named goes before what the file says of the one that is built.
+    if tags.is_empty() || (target.tag.is_some() && !plan.scan.tags_given) {
+        tags = target.tag.iter().cloned().collect();
+    }
+    let build = plan.build.as_ref();
+    Request {
+        display_name: target.name.clone(),
+        reference: plan
+            .image
+            .clone()
+            .or_else(|| target.name.parse::<Reference>().ok()),
+        tags: if tags.is_empty() {
+            Fact::Unmet("the image has no tag: name one with `--tag` or `image.tag`".to_owned())
+        } else {
+            Fact::Known(tags)
+        },
+        dockerfile: recipe.dockerfile.as_ref(),
+        build,
+        base: plan.scan.base.as_deref(),
+        privileged: plan.scan.privileged.unwrap_or(false),
+    }
+}
+
+fn request_tag(tags: &Fact<Vec<String>>) -> Option<String> {
+    match tags {
+        Fact::Known(tags) => tags.first().cloned(),
+        Fact::Unmet(_) => None,
+    }
+}
+
+pub(super) fn judged_tags(plan: &Plan) -> Vec<String> {
+    plan.scan
+        .tags
+        .iter()
+        .chain(&plan.scan.floating_tags)
+        .map(Tag::to_string)
+        .collect()
+}
+
+pub(super) fn policy(scan: &ScanPlan) -> Policy {
+    let profile = match (scan.profile, scan.privileged) {
+        (Profile::Container, Some(true)) => Profile::Root,
+        (Profile::ScratchNonroot, Some(true)) => Profile::ScratchRoot,
+        (profile, _) => profile,
+    };
+    Policy {
+        profile,
+        required: scan.required.clone(),
+        only: scan.only.clone(),
+        exceptions: scan.exceptions.clone(),
+    }
+}
+
+pub(super) fn today(tools: &Tools<'_>) -> jiff::civil::Date {
+    tools.now.to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
+fn image_report(
+    subject: &Subject,
+    recipe: &Recipe,
+    judgement: &Judgement,
+    tag: Option<String>,
+    seconds: f64,
+) -> ImageReport {
+    let base = match &subject.base {
+        Fact::Known(base) => Some(BaseSummary {
+            reference: base.reference.clone(),
+            digest: base.digest.clone(),
+            layers: base.diff_ids.len(),
+        }),
+        Fact::Unmet(_) => None,
+    };
+    let packages_count = match &subject.inventory.packages {
+        Fact::Known(packages) => Some(packages.list.iter().filter(|p| !p.is_key()).count()),
+        Fact::Unmet(_) => None,
+    };
+    ImageReport {
+        image: ImageIdentity {
+            reference: subject.display_name.clone(),
+            digest: Some(subject.digest.clone()),
+            config_digest: Some(subject.config_digest.clone()),
+            platform: Some(subject.platform.clone()),
+            tag,
+        },
+        assessments: judgement.assessments.clone(),
+        packages_count,
+        base,
+        fallback: subject.at_from().or_else(|| recipe.from()),
+        timings: vec![("scan", seconds)],
+    }
+}
