@@ -6,7 +6,10 @@
 use std::{error::Error as StdError, fmt::Write as _};
 
 use crate::{
-    config::ConfigError, engine::BuildError, inventory::ScanError, oci::SourceError,
+    config::ConfigError,
+    engine::BuildError,
+    inventory::{LayerError, ScanError},
+    oci::SourceError,
     report::printable,
 };
 
@@ -193,8 +196,11 @@ impl Hint for Error {
             Self::Source(error) => error.hints(),
             Self::Bug(_) => vec![BUGS.to_owned()],
             Self::Usage { hint, .. } => hint.iter().cloned().collect(),
-            Self::Scan(error) => source_hint(error),
-            Self::Report { .. } | Self::Interrupted { .. } => Vec::new(),
+            Self::Scan(error) => error.hints(),
+            Self::Report { .. } => {
+                vec!["the report was not written: name a path that can be, FORMAT=PATH".to_owned()]
+            }
+            Self::Interrupted { .. } => Vec::new(),
         }
     }
 }
@@ -227,6 +233,24 @@ fn source_hint(error: &(dyn StdError + 'static)) -> Vec<String> {
         next = error.source();
     }
     Vec::new()
+}
+
+/// For bytes that are not what an image is made of.
+const DAMAGED: &str = "the image is damaged or was changed underway: fetch or build it anew";
+
+impl Hint for ScanError {
+    fn hints(&self) -> Vec<String> {
+        let Self::Layer { source, .. } = self else {
+            return Vec::new();
+        };
+        match &**source {
+            LayerError::Source(_) | LayerError::Read(_) => source_hint(self),
+            LayerError::Limit(_) => {
+                vec!["an image of this size is not scanned: see what the layer holds".to_owned()]
+            }
+            _ => vec![DAMAGED.to_owned()],
+        }
+    }
 }
 
 impl Hint for SourceError {

@@ -15,7 +15,7 @@ fn main() -> process::ExitCode {
         command::run(command::Process {
             args: std::env::args_os().collect(),
             variables: std::env::vars_os().collect(),
-            directory: std::env::current_dir().unwrap_or_default(),
+            directory: std::env::current_dir().unwrap_or_else(|_| ".".into()),
             stdout_is_terminal: stdout.is_terminal(),
             stderr_is_terminal: io::stderr().is_terminal(),
             stdout: &mut stdout.lock(),

@@ -47,6 +47,15 @@ impl Ci {
         (self == Self::GitHub).then(|| format!("::{token}::"))
     }
 
+    /// Text of others, so that the CI does not obey it. GitHub looks for its older commands, `##[…]`,
+    /// anywhere in a line; those of today are known by how a line begins, which is ours.
+    pub fn harmless(self, text: &str) -> String {
+        match self {
+            Self::GitHub => text.replace("##[", "# #["),
+            Self::GitLab | Self::Plain => text.to_owned(),
+        }
+    }
+
     /// Asks the CI to hide a secret in everything that follows. GitLab has no such command.
     pub fn mask(self, secret: &Secret) -> Option<String> {
         let text = secret.expose_str().filter(|text| !text.trim().is_empty())?;
@@ -76,6 +85,12 @@ mod tests {
             "\u{1b}[0Ksection_start:7:build\r\u{1b}[0KBuild"
         );
         assert_eq!(Ci::Plain.open("build", "Build", 7), None);
+    }
+
+    #[test]
+    fn older_commands_are_broken_up_where_they_would_be_obeyed() {
+        assert_eq!(Ci::GitHub.harmless("a ##[error]b"), "a # #[error]b");
+        assert_eq!(Ci::Plain.harmless("a ##[error]b"), "a ##[error]b");
     }
 
     #[test]

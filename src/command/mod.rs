@@ -154,7 +154,12 @@ fn stages(
         console.note(plan::describe(&plans, &config.reports, true).trim_end());
     }
     let signals = signals::Signals::watch()?;
-    let reach = reach(environment, signals.cancel())?;
+    // A prediction asks nobody, so that nothing of theirs need be in order.
+    let auth = match cli.command {
+        Command::Check(_) => AuthStore::new(),
+        _ => auth_store(environment)?,
+    };
+    let reach = reach(environment, auth, signals.cancel());
     let tools = Tools {
         reach: &reach,
         console: &console,
@@ -165,8 +170,17 @@ fn stages(
     let stderr_color = colored(cli.global.color, environment, process.stderr_is_terminal);
     let mut codes = Vec::new();
     for plan in &plans {
-        let done = pipeline::run(plan, &tools);
-        let unwritten = reports::write(&done, &config, plans.len() > 1, color, process.stdout);
+        let mut done = pipeline::run(plan, &tools);
+        if let (Some(error), Some(code)) = (&mut done.error, signals.received()) {
+            let terminated = code == ExitCode::Terminated;
+            *error = Error::Interrupted { terminated };
+        }
+        let several = plans.len() > 1;
+        let shown = reports::Shown {
+            console: &console,
+            color,
+        };
+        let unwritten = reports::write(&done, &config, several, &shown, process.stdout);
         for error in done.error.iter().chain(&unwritten) {
             say(&process.stderr, &failure(&console, error, stderr_color));
         }
@@ -279,9 +293,8 @@ fn jiff_now() -> jiff::Timestamp {
 }
 
 /// Registries and engines as the environment describes them.
-fn reach(environment: &Environment, cancel: &Cancel) -> Result<Reach, Error> {
+fn reach(environment: &Environment, auth: AuthStore, cancel: &Cancel) -> Reach {
     let docker = environment.docker();
-    let auth = auth_store(environment)?;
     let config = docker
         .config
         .clone()
@@ -298,14 +311,14 @@ fn reach(environment: &Environment, cancel: &Cancel) -> Result<Reach, Error> {
         buildx_config: environment.path("BUILDX_CONFIG"),
         auth: Arc::new(auth.clone()),
     };
-    Ok(Reach {
+    Reach {
         registry: RegistryOptions {
             auth,
             cancel: cancel.clone(),
             ..RegistryOptions::default()
         },
         engine,
-    })
+    }
 }
 
 /// Logins from where docker and podman keep them; what the inputs give goes before all files.
@@ -331,7 +344,7 @@ fn auth_store(environment: &Environment) -> Result<AuthStore, Error> {
             .with_file_if_present(file)
             .map_err(|error| Error::Usage {
                 what: error.to_string(),
-                hint: None,
+                hint: Some("mend the file, or log in anew with `docker login`".to_owned()),
             })?;
     }
     Ok(store)

@@ -13,8 +13,17 @@ use crate::{
     config::{Config, ReportTo},
     error::Error,
     pipeline::Done,
+    progress::Console,
     report::{REPORTERS, Report, Reporter, Table},
 };
+
+/// How reports on standard output look.
+pub(super) struct Shown<'a> {
+    /// knows the CI that reads along
+    pub(super) console: &'a Console,
+    /// with colours
+    pub(super) color: bool,
+}
 
 /// Writes each report to its place; one that cannot be written keeps no other from being so. With
 /// several images, each gets a file of its own: `{name}` in the path stands for the image, else its
@@ -23,22 +32,17 @@ pub(super) fn write(
     done: &Done,
     config: &Config,
     several: bool,
-    color: bool,
+    shown: &Shown<'_>,
     stdout: &mut dyn Write,
 ) -> Vec<Error> {
     let Some(report) = &done.report else {
         return Vec::new();
     };
-    let default = ReportTo {
-        format: "table".to_owned(),
-        path: None,
-    };
-    let asked = config.reports.iter().map(|to| &to.value);
-    let asked = asked.chain(config.reports.is_empty().then_some(&default));
     let mut errors = Vec::new();
-    for to in asked {
+    for to in &config.reports {
+        let to = &to.value;
         let result = match &to.path {
-            None => to_stdout(to, report, color, stdout),
+            None => to_stdout(to, report, shown, stdout),
             Some(path) => {
                 let name = done.name.as_deref().filter(|_| several);
                 to_file(to, report, &path_for(path, name))
@@ -69,11 +73,15 @@ fn reporter(name: &str) -> io::Result<&'static dyn Reporter> {
 fn to_stdout(
     to: &ReportTo,
     report: &Report,
-    color: bool,
+    shown: &Shown<'_>,
     stdout: &mut dyn Write,
 ) -> io::Result<()> {
     let written = if to.format == "table" {
-        Table { color }.write(report, stdout)
+        let mut table = Vec::new();
+        let color = shown.color;
+        Table { color }.write(report, &mut table)?;
+        let table = shown.console.redact(&String::from_utf8_lossy(&table));
+        stdout.write_all(table.as_bytes())
     } else {
         reporter(&to.format)?.write(report, stdout)
     };
@@ -87,7 +95,12 @@ fn to_stdout(
 /// plain file (`/dev/stdout`, a pipe, a link) is written to, never replaced.
 fn to_file(to: &ReportTo, report: &Report, path: &Path) -> io::Result<()> {
     if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
-        let mut file = io::BufWriter::new(fs::File::create(path)?);
+        let open = fs::File::options()
+            .write(true)
+            .truncate(true)
+            .create(true)
+            .open(path)?;
+        let mut file = io::BufWriter::new(open);
         reporter(&to.format)?.write(report, &mut file)?;
         return file.flush();
     }

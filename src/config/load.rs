@@ -47,7 +47,7 @@ pub(super) fn find(config: Option<&Path>, cwd: &Path) -> Result<Place, ConfigErr
             file: Some(config.to_owned()),
         });
     }
-    let here = canonical(cwd)?;
+    let here = cwd.canonicalize().map_err(ConfigError::Directory)?;
     let is_top = |directory: &&Path| directory.join(".git").exists();
     let top = here.ancestors().find(is_top);
     for directory in here.ancestors() {

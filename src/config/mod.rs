@@ -59,6 +59,9 @@ pub enum ConfigError {
         /// which
         names: Vec<String>,
     },
+    /// the current directory is gone or may not be read
+    #[error("the current directory cannot be read")]
+    Directory(#[source] io::Error),
     /// the file could not be read
     #[error("cannot read {}", .path.display())]
     Read {
@@ -82,6 +85,7 @@ impl ConfigError {
         let hint = match self {
             Self::Faults(_) => return Vec::new(),
             Self::Several { .. } => "keep one, or name one with `--config`",
+            Self::Directory(_) => "change to a directory that is there",
             Self::Read { .. } => "name the file with `--config`",
             Self::TooLarge { .. } => "a configuration is a few KiB; is this the right file?",
         };

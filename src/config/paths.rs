@@ -55,7 +55,9 @@ impl Bases {
             Problem::new(format!("context `{shown}`: {}", plain(&error))).help(Some(help))
         })?;
         if !real.is_dir() {
-            return Err(Problem::new(format!("context `{shown}` is no directory")));
+            let help = "name a directory within the repository".to_owned();
+            let problem = Problem::new(format!("context `{shown}` is no directory"));
+            return Err(problem.help(Some(help)));
         }
         self.inside(&real, "context", &wanted.value)?;
         Ok(real)
@@ -123,6 +125,27 @@ impl Bases {
         );
         Err(Problem::new(message).help(Some(help)))
     }
+}
+
+/// An output directory that is new, empty, or an OCI layout already: an image among other files
+/// could not be told from them.
+pub(super) fn is_free(output: &Path) -> Result<(), Problem> {
+    let Ok(metadata) = output.metadata() else {
+        return Ok(());
+    };
+    let shown = output.display();
+    let help = Some("name a new or empty directory".to_owned());
+    if !metadata.is_dir() {
+        return Err(Problem::new(format!("output `{shown}` is no directory")).help(help));
+    }
+    let holds_something = output
+        .read_dir()
+        .is_ok_and(|mut entries| entries.next().is_some());
+    if holds_something && !output.join("oci-layout").is_file() {
+        let message = format!("output `{shown}` holds files that are no OCI layout");
+        return Err(Problem::new(message).help(help));
+    }
+    Ok(())
 }
 
 /// What the system says, in our words.

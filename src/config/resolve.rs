@@ -15,10 +15,10 @@ use super::{
     file::{Build, Entry, Image, Scan, Settings},
     given::Given,
     load::{canonical, decode, find, read},
-    paths::Bases,
+    paths::{Bases, is_free},
     sourced::{Origin, Setting, Sourced},
     texts::boolean,
-    values::{EngineChoice, Stage},
+    values::{EngineChoice, ReportTo, Stage},
 };
 use crate::{oci::Reference, policy::Profile};
 
@@ -69,14 +69,7 @@ pub fn load(
     let images = resolver.images(levels.clone(), &mut warnings);
     let merged = merge(levels);
     let stages = resolver.stages(merged.stages);
-    let mut reports = resolver.reports(merged.report);
-    for given in [&from_environment, &from_cli] {
-        let more = given
-            .get("report")
-            .map(|(origin, texts)| resolver.more_reports(origin, texts));
-        reports.extend(more.into_iter().flatten());
-    }
-    resolver.reports_differ(&reports);
+    let reports = resolver.reports(merged.report, &[&from_environment, &from_cli]);
     let dry_run = matches!(&cli.command, Command::Run(run) if run.dry_run);
     let config = Config {
         root: place.root,
@@ -114,11 +107,16 @@ fn defaults() -> Settings {
         ..Scan::default()
     };
     let stages = vec![Stage::Check, Stage::Build, Stage::Scan];
+    let report = ReportTo {
+        format: "table".to_owned(),
+        path: None,
+    };
     Settings {
         build: Some(by_default(build)),
         image: Some(by_default(Image::default())),
         scan: Some(by_default(scan)),
         stages: Some(by_default(stages)),
+        report: Some(by_default(vec![report])),
         ..Settings::default()
     }
 }
@@ -248,6 +246,12 @@ impl Resolver<'_> {
             Some(name) => output.map(|path| path.join(name)),
             None => output,
         };
+        if let (Some(path), Some(wanted), true) = (&output, &build.output, builds)
+            && let Err(problem) = is_free(path)
+        {
+            let origin = wanted.origin.clone();
+            self.faults.push(origin, problem.message, problem.help);
+        }
         Some(ImageConfig {
             mirrors: self.mirrors(&build),
             source_date_epoch: self.source_date_epoch(),

@@ -28,13 +28,9 @@ pub struct Context {
 
 impl Context {
     /// Reads `<Dockerfile>.dockerignore`, else `.dockerignore` of the context (`BuildKit`'s order).
-    /// A malformed one counts as unknown: the build will say what is wrong with it.
+    /// A malformed one counts as unknown; [`malformed_ignore`] says what is wrong with it.
     pub fn new(context: &Path, dockerfile: &Path) -> Self {
-        let mut own = dockerfile.as_os_str().to_owned();
-        own.push(".dockerignore");
-        let text =
-            fs::read(PathBuf::from(own)).or_else(|_| fs::read(context.join(".dockerignore")));
-        let ignore = text.ok().and_then(|text| {
+        let ignore = ignore_file(context, dockerfile).and_then(|(_, text)| {
             let lines = dockerignore::read(&text).ok()?;
             Matcher::new(lines.into_iter().map(|line| line.pattern)).ok()
         });
@@ -120,6 +116,28 @@ impl Context {
         }
         worst
     }
+}
+
+/// The ignore file of a build and its content, if there is one.
+fn ignore_file(context: &Path, dockerfile: &Path) -> Option<(PathBuf, Vec<u8>)> {
+    let mut own = dockerfile.as_os_str().to_owned();
+    own.push(".dockerignore");
+    let mut places = [PathBuf::from(own), context.join(".dockerignore")].into_iter();
+    places.find_map(|path| fs::read(&path).ok().map(|text| (path, text)))
+}
+
+/// The ignore file and what is wrong with it, with the line, if something is.
+pub fn malformed_ignore(context: &Path, dockerfile: &Path) -> Option<(PathBuf, String)> {
+    let (path, text) = ignore_file(context, dockerfile)?;
+    let lines = match dockerignore::read(&text) {
+        Ok(lines) => lines,
+        Err(error) => return Some((path, error.to_string())),
+    };
+    let wrong = lines.into_iter().find_map(|line| {
+        let error = Matcher::new([line.pattern]).err()?;
+        Some(format!("line {}: {error}", line.line))
+    });
+    Some((path, wrong?))
 }
 
 fn join(parent: &str, name: &str) -> String {

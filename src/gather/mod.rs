@@ -2,7 +2,7 @@
 
 mod context;
 
-pub use context::Context;
+pub use context::{Context, malformed_ignore};
 
 use std::{
     fs,

@@ -5,7 +5,6 @@ use std::path::Path;
 use super::Tools;
 use crate::{
     dockerfile::{Dockerfile, ParseFault, lints},
-    engine::BuildError,
     error::Error,
     finding::{Lint, Location},
     gather,
@@ -31,13 +30,26 @@ impl Recipe {
                 lints: Vec::new(),
             });
         };
-        let bytes = gather::read_file(&build.dockerfile).map_err(|source| BuildError::Io {
-            what: format!("Dockerfile {}", build.dockerfile.display()),
-            source,
-        })?;
         let file = relative(&build.dockerfile, &build.root);
+        let bytes = gather::read_file(&build.dockerfile).map_err(|error| Error::Usage {
+            what: format!("Dockerfile {file}: {error}"),
+            hint: Some("name another with `--file` or `build.dockerfile`".to_owned()),
+        })?;
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let (dockerfile, faults) = Dockerfile::read(&file, &text);
+        if let Some((path, fault)) = gather::malformed_ignore(&build.context, &build.dockerfile) {
+            return Err(Error::Usage {
+                what: format!("{}: {fault}", relative(&path, &build.root)),
+                hint: None,
+            });
+        }
+        if let (Some(dockerfile), [], Some(target)) = (&dockerfile, &*faults, &build.target) {
+            let resolved = dockerfile.resolve(Some(target), &build.args);
+            resolved.map_err(|error| Error::Usage {
+                what: error.to_string(),
+                hint: Some("name one with `--target` or `build.target`".to_owned()),
+            })?;
+        }
         let mut found: Vec<Lint> = faults.iter().map(ParseFault::lint).collect();
         found.extend(dockerfile.iter().flat_map(lints));
         Ok(Self {

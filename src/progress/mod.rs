@@ -90,18 +90,25 @@ impl Console {
 
     /// Text of others as it may be shown: secrets hidden, nothing that steers a terminal.
     pub fn clean(&self, text: &str) -> String {
-        clean(&self.redactor.redact(text))
+        clean(&self.redact(text))
     }
 
-    /// Text of ours that may quote others: secrets hidden, colours kept.
+    /// Text of ours that may quote others: secrets hidden, nothing that the CI obeys, colours kept.
     pub fn redact(&self, text: &str) -> String {
-        self.redactor.redact(text)
+        self.ci.harmless(&self.redactor.redact(text))
     }
 
-    /// Asks the CI to hide these values, before anything else is printed.
+    /// Asks the CI to hide these values, before anything else is printed: line by line, as a log
+    /// has them.
     pub fn mask(&self, secrets: &[Secret]) {
-        for line in secrets.iter().filter_map(|secret| self.ci.mask(secret)) {
-            self.raw(&line);
+        for secret in secrets {
+            let mut lines = redact::lines(secret);
+            if lines.is_empty() {
+                lines.push(secret.clone());
+            }
+            for command in lines.iter().filter_map(|line| self.ci.mask(line)) {
+                self.raw(&command);
+            }
         }
     }
 
@@ -133,7 +140,7 @@ impl Console {
     }
 
     fn line(&self, text: &str) {
-        self.raw(&clean(&self.redactor.redact(text)));
+        self.raw(&self.clean(text));
     }
 
     /// Progress is best effort: a closed standard error must not end the run.

@@ -18,11 +18,7 @@ impl Redactor {
     pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
         let mut needles = Vec::new();
         for secret in secrets {
-            for line in secret.expose().split(|&b| b == b'\n' || b == b'\r') {
-                if line.trim_ascii().len() >= SHORTEST {
-                    needles.push(Secret::new(line.trim_ascii()));
-                }
-            }
+            needles.extend(lines(&secret));
         }
         // the longest first, so that a value that holds another is hidden whole
         needles.sort_by_key(|needle| std::cmp::Reverse(needle.expose().len()));
@@ -41,6 +37,16 @@ impl Redactor {
         }
         text
     }
+}
+
+/// The lines of a secret that are worth hiding, without the blanks around them.
+pub(super) fn lines(secret: &Secret) -> Vec<Secret> {
+    let lines = secret.expose().split(|&b| b == b'\n' || b == b'\r');
+    lines
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| line.len() >= SHORTEST)
+        .map(Secret::new)
+        .collect()
 }
 
 #[cfg(test)]

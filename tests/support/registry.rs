@@ -84,6 +84,19 @@ impl Reply {
         self
     }
 
+    /// One bit of the body is another.
+    pub(crate) fn flipped(mut self) -> Self {
+        let middle = self.body.len() / 2;
+        self.body[middle] ^= 1;
+        self
+    }
+
+    /// Half of the body, as if that were all.
+    pub(crate) fn truncated(mut self) -> Self {
+        self.body.truncate(self.body.len() / 2);
+        self.chunked()
+    }
+
     /// Sends `bytes`, then nothing for a while.
     pub(crate) fn stall_at(mut self, bytes: usize, pause: Duration) -> Self {
         self.stall = Some((bytes, pause));

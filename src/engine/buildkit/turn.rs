@@ -4,6 +4,7 @@
 use std::{
     fs::{File, OpenOptions, TryLockError},
     os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
     thread,
     time::Duration,
 };
@@ -21,7 +22,7 @@ pub(crate) struct Turn {
 
 impl Turn {
     /// Waits until no other build on this machine has its turn at the engine. `None` when the lock
-    /// cannot be had at all (a file of another user's): then builds are as good as alone, or the
+    /// cannot be had at all: then builds are as good as alone, or the
     /// engine will say that an image is gone.
     pub(crate) fn wait(
         engine: &str,
@@ -32,14 +33,7 @@ impl Turn {
             "plimsoll-bases-{}.lock",
             &sha256(engine.as_bytes()).digest()[..16]
         );
-        let path = std::env::temp_dir().join(name);
-        let opened = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o666)
-            .open(&path);
-        let lock = opened.ok()?;
+        let lock = open(&name)?;
         let mut waiting = false;
         while !cancel.is_cancelled() {
             match lock.try_lock() {
@@ -57,6 +51,24 @@ impl Turn {
         }
         None
     }
+}
+
+/// The lock's file, in a place that all builds on this machine share: a directory for temporary
+/// files is often one job's own. It stays; to remove it would let two have their turn at once.
+fn open(name: &str) -> Option<File> {
+    let places = ["/run/lock".into(), "/tmp".into(), std::env::temp_dir()];
+    places.into_iter().find_map(|place: PathBuf| {
+        let path = place.join(name);
+        let ours = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o666)
+            .open(&path);
+        // Another user's can be read, which is enough to lock it.
+        let opened = ours.or_else(|_| OpenOptions::new().read(true).open(&path));
+        opened.ok()
+    })
 }
 
 #[cfg(test)]

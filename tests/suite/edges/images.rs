@@ -1,6 +1,6 @@
 //! Images that are damaged, lie or want too much.
 
-use std::{fs, time::Duration};
+use std::{fmt::Write as _, fs, time::Duration};
 
 use serde_json::json;
 
@@ -107,7 +107,7 @@ fn a_blob_that_is_not_the_one_named_is_refused() {
         assert_error(
             &scan(&project),
             4,
-            &["expected sha256:", "hint: the image is damaged"],
+            &["expected sha256:", "hint: the stored bytes are damaged"],
         );
     }
 }
@@ -127,7 +127,6 @@ fn what_is_no_image_is_said_so() {
         ("oci-archive:garbage.tar", 4, "garbage.tar"),
         ("docker-archive:garbage.tar", 4, "garbage.tar"),
         ("docker-archive:empty", 4, "empty"),
-        ("podman:x", 2, "podman:x"),
         ("", 2, "image"),
         ("oci:", 2, "oci:"),
     ] {
@@ -205,7 +204,7 @@ fn links_that_leave_the_image_do_not_reach_the_host() {
 fn a_layer_of_100_000_entries_is_scanned() {
     let mut lines = String::from("dir /licenses\nfile /licenses/EULA 0644 \"terms\"\n");
     for n in 0..100_000 {
-        lines.push_str(&format!("file /d/{n} 0644 \"\"\n"));
+        writeln!(lines, "file /d/{n} 0644 \"\"").unwrap();
     }
     let project = Project::new(&[]);
     Image::new()
@@ -227,7 +226,7 @@ fn a_sparse_file_of_10_gb_and_names_that_are_no_utf_8_are_scanned() {
     let root = project.path().join("root");
     let odd = root.join(std::ffi::OsStr::from_bytes(b"k\xff\xfe/.ssh"));
     fs::create_dir_all(&odd).unwrap();
-    let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n-----END OPENSSH PRIVATE KEY-----\n";
+    let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtz\n-----END OPENSSH PRIVATE KEY-----\n";
     fs::write(odd.join("id_rsa"), key).unwrap();
     let sparse = fs::File::create(root.join("sparse")).unwrap();
     sparse.set_len(10 << 30).unwrap();
@@ -269,8 +268,13 @@ fn a_sparse_file_of_10_gb_and_names_that_are_no_utf_8_are_scanned() {
     assert_eq!(outcome(&project, "has_no_secrets").0, "failed");
     for format in formats {
         let text = project.read(&format!("report.{format}"));
+        let name = if format == "markdown" {
+            r"id\_rsa"
+        } else {
+            "id_rsa"
+        };
         assert!(
-            text.contains("id_rsa") || format == "preflight",
+            text.contains(name) || format == "preflight",
             "{format}: {text}"
         );
     }
