@@ -26,4 +26,5 @@ mod sources;
 mod sources_oracle;
 #[path = "../support/mod.rs"]
 mod support;
+mod verdicts;
 mod verify;
