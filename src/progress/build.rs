@@ -102,11 +102,18 @@ impl BuildProgress {
         let console = self.console.clone();
         let step = self.step(id, None);
         let percent = current.saturating_mul(100).checked_div(total).unwrap_or(0);
+        // A total of 0 is one that the engine does not know.
+        let done = if total == 0 {
+            String::new()
+        } else {
+            format!(" {percent} %")
+        };
         if let Some(bar) = &step.bar {
-            bar.set_message(super::clean(&format!("{label} {percent} %")));
+            let title = format!("#{} {}", step.number, step.name);
+            bar.set_message(console.clean(&format!("{title}  {label}{done}")));
         } else if percent >= step.percent + 25 && percent < 100 {
             step.percent = percent;
-            console.note(&format!("#{} {label} {percent} %", step.number));
+            console.note(&format!("#{} {label}{done}", step.number));
         }
     }
 }
@@ -167,18 +174,22 @@ fn flush(console: &Console, step: &mut Step) {
     }
     let line = String::from_utf8_lossy(&std::mem::take(&mut step.pending)).into_owned();
     match &step.bar {
-        Some(bar) => bar.set_message(super::clean(&console.redactor.redact(&line))),
+        // One line a step: its title, then the last thing it said.
+        Some(bar) => {
+            let text = format!("#{} {}  {line}", step.number, step.name);
+            bar.set_message(console.clean(&text));
+        }
         None => console.note(&format!("#{} {line}", step.number)),
     }
 }
 
 fn spinner(console: &Console, title: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{spinner} {prefix:.bold} {wide_msg:.dim} {elapsed}")
+    let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}")
         .unwrap_or_else(|_| ProgressStyle::default_spinner());
     let bar = console
         .bars
         .add(ProgressBar::new_spinner().with_style(style));
-    bar.set_prefix(super::clean(&console.redactor.redact(title)));
+    bar.set_message(console.clean(title));
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
 }
