@@ -56,8 +56,9 @@ pub struct ScanPlan {
     pub tags_given: bool,
     /// tags that move once the image is published
     pub floating_tags: Vec<Tag>,
-    /// version that automatic tags are made of
-    pub version: Option<Tag>,
+    /// version that the tag was made of: the first of the convention, as no registry is asked for
+    /// the build numbers that exist; `None` when a tag was set
+    pub first_of: Option<Tag>,
     /// base image, when the user says so
     pub base: Option<String>,
     /// whether the project needs privileges, when the user says so
@@ -162,6 +163,12 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
     let given = |origin: &Origin| matches!(origin, Origin::Flag(_) | Origin::Variable(_));
     // What the file says of the image it builds does not concern an image that `scan` was given.
     let platforms = platforms.filter(|list| config.scan.is_none() || given(&list.origin));
+    let set = value(&name.tag).map(|tags| tags.0).unwrap_or_default();
+    let first_of = value(&name.version).filter(|_| set.is_empty());
+    // The configuration made sure that the version leaves room for a number.
+    let first = first_of
+        .as_ref()
+        .and_then(|version| Tag::next_build(version.as_str(), NO_TAGS).ok());
     ScanPlan {
         image: config.scan.clone(),
         platforms: platforms.map(|list| list.value).unwrap_or_default(),
@@ -175,13 +182,16 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
             .into_iter()
             .flat_map(exceptions)
             .collect(),
-        tags: value(&name.tag).map(|tags| tags.0).unwrap_or_default(),
+        tags: set.into_iter().chain(first).collect(),
         floating_tags: value(&name.floating_tags).unwrap_or_default(),
-        version: value(&name.version),
+        first_of,
         base: value(&scan.base),
         privileged: project.and_then(|project| value(&project.privileged)),
     }
 }
+
+/// What is known of the tags that exist.
+const NO_TAGS: [&str; 0] = [];
 
 /// One exception for each rule that the name stands for.
 fn exceptions(exemption: Exemption) -> Vec<Exception> {
@@ -310,10 +320,24 @@ impl Plan {
                 let _ = write!(step, ", tags {}", tags.join(", "));
             }
         }
+        if let Some(note) = scan.assumed() {
+            let _ = write!(step, " ({note})");
+        }
         for exception in &scan.exceptions {
             let _ = write!(step, ", {} excepted ({})", exception.rule, exception.reason);
         }
         step
+    }
+}
+
+impl ScanPlan {
+    /// What was taken for granted of the tag, when it was made of the version.
+    pub fn assumed(&self) -> Option<String> {
+        let version = self.first_of.as_ref()?;
+        let tag = self.tags.first()?;
+        Some(format!(
+            "`{tag}` is the first tag of version {version}; the registry was not asked for others"
+        ))
     }
 }
 

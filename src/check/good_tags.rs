@@ -83,7 +83,7 @@ fn violations(tag: &str) -> Vec<Finding> {
 
 fn floating(tags: &[String]) -> Finding {
     let message = match tags {
-        [] => "the image has no tag".to_owned(),
+        [] => "the image has no tag of its own".to_owned(),
         [tag] => format!("the only tag, `{tag}`, moves from image to image"),
         _ => format!("all tags move from image to image: {}", tags.join(", ")),
     };
@@ -157,7 +157,7 @@ mod tests {
             outcome(&["latest"]).1,
             ["the only tag, `latest`, moves from image to image"]
         );
-        assert_eq!(outcome(&[]).1, ["the image has no tag"]);
+        assert_eq!(outcome(&[]).1, ["the image has no tag of its own"]);
         let said = outcome(&["3.7+1", ".x"]).1;
         assert_eq!(said.len(), 2, "{said:?}");
         assert!(

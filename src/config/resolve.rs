@@ -20,7 +20,10 @@ use super::{
     texts::boolean,
     values::{EngineChoice, ReportTo, Stage},
 };
-use crate::{oci::Reference, policy::Profile};
+use crate::{
+    oci::{Reference, Tag},
+    policy::Profile,
+};
 
 /// Reads and merges everything: command line before environment before file before defaults.
 /// `cwd` is the current directory, `today` the date in UTC.
@@ -268,6 +271,17 @@ impl Resolver<'_> {
     /// Registry and repository together must be a reference, whoever set the one and the other.
     fn check_name(&mut self, image: Option<&Image>) {
         let Some(image) = image else { return };
+        if let (Some(version), None) = (&image.version, &image.tag) {
+            let none: [&str; 0] = [];
+            for error in Tag::next_build(version.value.as_str(), none)
+                .err()
+                .into_iter()
+                .flatten()
+            {
+                self.faults
+                    .push(version.origin.clone(), error.to_string(), None);
+            }
+        }
         let (origin, problem) = match (&image.registry, &image.repository) {
             (None, None) => return,
             (Some(registry), Some(repository)) => {

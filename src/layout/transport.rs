@@ -220,6 +220,20 @@ impl Transport {
         }
     }
 
+    /// The name in a registry that the place itself has.
+    pub fn reference(&self) -> Option<Reference> {
+        match self {
+            Self::DockerDaemon(DaemonImage::Name(name)) | Self::Registry(name) => {
+                Some(name.clone())
+            }
+            Self::DockerArchive {
+                pick: Pick::Name(name),
+                ..
+            } => name.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// Opens what lies in files; `None` for what a registry or an engine has to be asked for.
     ///
     /// # Errors

@@ -74,16 +74,21 @@ pub(super) fn build_and_scan(
             &Target {
                 opened: &opened,
                 name,
+                reference: None,
                 tag: None,
             },
             tools,
         )
     }) {
         Ok(images) => judged(plan, report, images),
-        Err(error) => Done {
-            report: Some(report),
-            ..Done::failed(plan, error)
-        },
+        Err(error) => {
+            // A report that names no image must not read as one without findings.
+            report.lints.push(unscanned(&error, recipe, tools.console));
+            Done {
+                report: Some(report),
+                ..Done::failed(plan, error)
+            }
+        }
     }
 }
 
@@ -140,6 +145,17 @@ fn build_failed(plan: &Plan, recipe: &Recipe, tools: &Tools<'_>, error: Error) -
         done.report = Some(report);
     }
     done
+}
+
+fn unscanned(error: &Error, recipe: &Recipe, console: &Console) -> Lint {
+    let message = format!("the image was built but could not be scanned: {error}");
+    Lint {
+        rule: "scan/failed".to_owned(),
+        title: "the image could not be scanned".to_owned(),
+        level: LintLevel::Error,
+        help_uri: None,
+        finding: Finding::new("scan", console.clean(&message)).at(recipe.from()),
+    }
 }
 
 fn failure_lint(failure: &StepFailure, recipe: &Recipe, console: &Console) -> Lint {

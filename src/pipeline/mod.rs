@@ -55,12 +55,21 @@ impl Done {
     }
 }
 
+fn note_tag(plan: &Plan, tools: &Tools<'_>) {
+    if let Some(note) = plan.scan.assumed() {
+        tools.console.note(&note);
+    }
+}
+
 /// Goes through the stages of a plan.
 pub fn run(plan: &Plan, tools: &Tools<'_>) -> Done {
     let recipe = match Recipe::read(plan) {
         Ok(recipe) => recipe,
         Err(error) => return Done::failed(plan, error),
     };
+    if plan.scan.image.is_none() {
+        note_tag(plan, tools);
+    }
     let wants = |stage| plan.stages.value.contains(&stage);
     match (&plan.build, wants(Stage::Build)) {
         (Some(build), true) => {

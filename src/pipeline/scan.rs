@@ -1,8 +1,8 @@
 //! `scan`: every rule on every image.
 
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
-use super::{Done, Tools, recipe::Recipe};
+use super::{Done, Tools, note_tag, recipe::Recipe};
 use crate::{
     check,
     error::{Error, ExitCode},
@@ -21,6 +21,8 @@ pub(super) struct Target<'a> {
     pub(super) opened: &'a Opened,
     /// as reports name it
     pub(super) name: String,
+    /// the name in a registry that the place itself has
+    pub(super) reference: Option<Reference>,
     /// the tag that the place itself has
     pub(super) tag: Option<String>,
 }
@@ -35,15 +37,18 @@ pub(super) fn scan_given(plan: &Plan, recipe: &Recipe, tools: &Tools<'_>) -> Don
             hint: None,
         })
         .and_then(|transport| {
+            if transport.tag().is_none() {
+                note_tag(plan, tools);
+            }
             let opened = gather::open(&transport, tools.reach)?;
-            let tag = transport.tag();
             scan_images(
                 plan,
                 recipe,
                 &Target {
                     opened: &opened,
                     name: place.clone(),
-                    tag,
+                    reference: transport.reference(),
+                    tag: transport.tag(),
                 },
                 tools,
             )
@@ -92,6 +97,9 @@ pub(super) fn scan_images(
         for platform in platforms {
             images.extend(resolve(target.opened.source(), Some(platform))?.images);
         }
+        // `linux/arm` and `linux/arm/v7` may mean one image; it is judged once.
+        let mut seen = HashSet::new();
+        images.retain(|image| seen.insert(image.descriptor.digest().clone()));
         images
             .iter()
             .map(|image| scan_image(plan, recipe, target, image, tools))
@@ -142,14 +150,13 @@ fn request<'a>(plan: &'a Plan, recipe: &'a Recipe, target: &Target<'_>) -> Reque
     if tags.is_empty() || (target.tag.is_some() && !plan.scan.tags_given) {
         tags = target.tag.iter().cloned().collect();
     }
+    // Tags that are said to float are no tag of this image's own, whatever they look like.
+    let none = tags.is_empty() && plan.scan.floating_tags.is_empty();
     let build = plan.build.as_ref();
     Request {
         display_name: target.name.clone(),
-        reference: plan
-            .image
-            .clone()
-            .or_else(|| target.name.parse::<Reference>().ok()),
-        tags: if tags.is_empty() {
+        reference: target.reference.clone().or_else(|| plan.image.clone()),
+        tags: if none {
             Fact::Unmet("the image has no tag: name one with `--tag` or `image.tag`".to_owned())
         } else {
             Fact::Known(tags)
@@ -169,12 +176,7 @@ fn request_tag(tags: &Fact<Vec<String>>) -> Option<String> {
 }
 
 pub(super) fn judged_tags(plan: &Plan) -> Vec<String> {
-    plan.scan
-        .tags
-        .iter()
-        .chain(&plan.scan.floating_tags)
-        .map(Tag::to_string)
-        .collect()
+    plan.scan.tags.iter().map(Tag::to_string).collect()
 }
 
 pub(super) fn policy(scan: &ScanPlan) -> Policy {

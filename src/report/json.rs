@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{ImageReport, LintLevel, Report, ReportKind, Reporter, view};
-use crate::finding::{Assessment, Finding, Outcome, Verdict};
+use crate::finding::{Assessment, Finding, Outcome};
 
 /// Version of the contract: the first number changes when something is taken away or changes its
 /// meaning, the second when something is added.
@@ -207,7 +207,7 @@ fn document(report: &Report) -> Document {
             platforms: images
                 .iter()
                 .map(|image| PlatformDocument {
-                    passed: platform_passed(image),
+                    passed: view::passed(report, image),
                     image: image_document(image, &items),
                 })
                 .collect(),
@@ -235,16 +235,6 @@ fn document(report: &Report) -> Document {
             .map(lint)
             .collect(),
     }
-}
-
-fn platform_passed(image: &ImageReport) -> bool {
-    !image.assessments.iter().any(|assessment| {
-        assessment.blocking
-            && matches!(
-                assessment.outcome,
-                Outcome::NotAssessed(_) | Outcome::Assessed(Verdict::Failed(_))
-            )
-    })
 }
 
 fn image_document(image: &ImageReport, items: &[view::Item<'_>]) -> ImageDocument {

@@ -20,7 +20,7 @@ impl Reporter for Markdown {
     fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
         let mut text = String::new();
         for image in &report.images {
-            image_section(image, &mut text);
+            image_section(report, image, &mut text);
         }
         lint_section(report, &mut text);
         if text.len() > LIMIT {
@@ -36,9 +36,13 @@ impl Reporter for Markdown {
     }
 }
 
-fn image_section(image: &ImageReport, text: &mut String) {
+fn image_section(report: &Report, image: &ImageReport, text: &mut String) {
     let counts = view::counts(&image.assessments);
-    let verdict = if counts.failed > 0 { "✗" } else { "✓" };
+    let verdict = if view::passed(report, image) {
+        "✓"
+    } else {
+        "✗"
+    };
     let _ = write!(text, "### {verdict} {}\n\n", code(&image.image.reference));
     let _ = write!(text, "{counts}");
     if let Some(platform) = &image.image.platform {

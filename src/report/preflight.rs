@@ -62,7 +62,7 @@ impl Reporter for Preflight {
 
     /// preflight writes one file an architecture; several images become a JSON array.
     fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
-        let all: Vec<Results<'_>> = report.images.iter().map(results).collect();
+        let all: Vec<Results<'_>> = report.images.iter().map(|i| results(report, i)).collect();
         match all.as_slice() {
             [one] => serde_json::to_writer_pretty(&mut *out, one)?,
             many => serde_json::to_writer_pretty(&mut *out, many)?,
@@ -71,7 +71,7 @@ impl Reporter for Preflight {
     }
 }
 
-fn results(image: &ImageReport) -> Results<'_> {
+fn results<'a>(report: &Report, image: &'a ImageReport) -> Results<'a> {
     let mut names: Vec<&'static str> = Vec::new();
     for alias in image.assessments.iter().flat_map(|a| a.rule.aliases) {
         if !names.contains(alias) {
@@ -87,9 +87,17 @@ fn results(image: &ImageReport) -> Results<'_> {
             .collect();
         sort_in(name, &of_name, &mut lists);
     }
+    // What stops the image stands in the lists also where preflight has no check for it.
+    let own = image.assessments.iter().filter(|a| {
+        let unassessed = matches!(a.outcome, Outcome::NotAssessed(_));
+        a.rule.aliases.is_empty() && a.blocking && (unassessed || !a.findings().is_empty())
+    });
+    for assessment in own {
+        sort_in(assessment.rule.id, &[assessment], &mut lists);
+    }
     Results {
         image: &image.image.reference,
-        passed: lists.failed.is_empty() && lists.errors.is_empty(),
+        passed: view::passed(report, image) && lists.failed.is_empty() && lists.errors.is_empty(),
         test_library: Library {
             name: view::HOME,
             version: view::VERSION,
@@ -101,13 +109,18 @@ fn results(image: &ImageReport) -> Results<'_> {
 
 /// Several of our rules can stand for one check of preflight's: the worst outcome counts.
 fn sort_in(name: &'static str, rules: &[&Assessment], lists: &mut Lists) {
+    // Nothing was asked, so nothing was passed either.
+    let unasked =
+        |a: &&Assessment| matches!(a.outcome, Outcome::Assessed(Verdict::NotApplicable(_)));
+    if rules.iter().all(unasked) {
+        return;
+    }
     let failed = rules
         .iter()
         .any(|a| a.blocking && matches!(a.outcome, Outcome::Assessed(Verdict::Failed(_))));
-    let unassessed = rules
-        .iter()
-        .any(|a| matches!(a.outcome, Outcome::NotAssessed(_)));
-    let warned = rules.iter().any(|a| !a.findings().is_empty());
+    let open = |a: &&&Assessment| matches!(a.outcome, Outcome::NotAssessed(_));
+    let unassessed = rules.iter().filter(open).any(|a| a.blocking);
+    let warned = rules.iter().any(|a| open(&a) || !a.findings().is_empty());
     let description = rules
         .iter()
         .map(|a| a.rule.title)

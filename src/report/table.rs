@@ -31,7 +31,7 @@ impl Reporter for Table {
             write_summary(report, image, out)?;
         }
         if report.images.is_empty() && !report.passed {
-            writeln!(out, "no image was made")?;
+            writeln!(out, "no image was assessed")?;
         }
         Ok(())
     }

@@ -183,6 +183,23 @@ impl std::fmt::Display for Counts {
     }
 }
 
+/// Whether an image was accepted: the report's own word when it is the only one, else whether any
+/// rule judged it and none that blocks failed or lacked its facts.
+pub(crate) fn passed(report: &Report, image: &ImageReport) -> bool {
+    if report.images.len() == 1 {
+        return report.passed;
+    }
+    let blocks = |assessment: &Assessment| {
+        assessment.blocking
+            && matches!(
+                assessment.outcome,
+                Outcome::NotAssessed(_) | Outcome::Assessed(Verdict::Failed(_))
+            )
+    };
+    let counts = counts(&image.assessments);
+    counts.passed + counts.warnings + counts.failed > 0 && !image.assessments.iter().any(blocks)
+}
+
 /// One line that says why an assessment came out as it did; empty for a plain pass.
 pub(crate) fn why(assessment: &Assessment) -> String {
     let text = match &assessment.outcome {

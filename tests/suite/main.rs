@@ -9,6 +9,7 @@
 
 mod architecture;
 mod config;
+mod dependencies;
 mod dockerfiles;
 mod docs;
 mod edges;
@@ -25,4 +26,5 @@ mod sources;
 mod sources_oracle;
 #[path = "../support/mod.rs"]
 mod support;
+mod verdicts;
 mod verify;
