@@ -117,7 +117,7 @@ pub enum Error {
         hint: Option<String>,
     },
     /// a report could not be written
-    #[error("report {what}")]
+    #[error("cannot write {what}")]
     Report {
         /// format and path
         what: String,
@@ -198,7 +198,7 @@ impl Hint for Error {
             Self::Usage { hint, .. } => hint.iter().cloned().collect(),
             Self::Scan(error) => error.hints(),
             Self::Report { .. } => {
-                vec!["the report was not written: name a path that can be, FORMAT=PATH".to_owned()]
+                vec!["name a file that can be written: FORMAT=PATH".to_owned()]
             }
             Self::Interrupted { .. } => Vec::new(),
         }

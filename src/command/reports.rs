@@ -58,8 +58,8 @@ pub(super) fn write(
 
 fn describe(to: &ReportTo) -> String {
     match &to.path {
-        Some(path) => format!("{} to {}", to.format, path.display()),
-        None => format!("{} to standard output", to.format),
+        Some(path) => format!("the report {} to {}", to.format, path.display()),
+        None => format!("the report {} to standard output", to.format),
     }
 }
 

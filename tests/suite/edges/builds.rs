@@ -4,8 +4,9 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{BufRead as _, BufReader, Read as _},
+    os::unix::net::UnixListener,
     path::Path,
-    process::Child,
+    process::{Child, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -87,8 +88,8 @@ fn while_building(
     let mut run = project.command(&["run", "--no-cache", "-f", "json=r.json"]);
     run.envs(variables.iter().copied());
     let child = run
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     wait_until("the step", || runs(&nap));
@@ -120,6 +121,25 @@ fn ctrl_c_and_sigterm_stop_the_build_and_leave_nothing() {
         );
         assert!(!project.path().join("r.json").exists(), "{ran}");
     }
+}
+
+#[test]
+fn a_second_signal_ends_what_does_not_stop_at_the_first() {
+    let project = Project::new(&[("Dockerfile", "FROM scratch\n")]);
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().join("silent.sock");
+    let silent = UnixListener::bind(&at).unwrap();
+    let mut run = project.command(&["run"]);
+    run.env("DOCKER_HOST", format!("unix://{}", at.display()));
+    let mut child = run.stderr(Stdio::null()).spawn().unwrap();
+    let _connection = silent.accept().unwrap();
+    thread::sleep(Duration::from_millis(200));
+    let start = Instant::now();
+    signal(&child, "-TERM");
+    thread::sleep(Duration::from_millis(200));
+    signal(&child, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(start.elapsed() < Duration::from_secs(3));
 }
 
 #[test]
@@ -156,8 +176,8 @@ fn while_building_gone(name: &str, variables: &[(&str, &str)], relay: &Relay) ->
     let mut run = project.command(&["run", "--no-cache"]);
     run.envs(variables.iter().copied());
     let child = run
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     wait_until("the step", || runs(&nap));

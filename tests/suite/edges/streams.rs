@@ -107,7 +107,11 @@ fn a_report_that_cannot_be_written_is_an_error_and_keeps_no_other_from_being() {
     for place in ["taken", "/proc/plimsoll/x.json", "Dockerfile/x.json"] {
         let first = format!("json={place}");
         let ran = project.run(&["check", "-f", &first, "-f", "sarif=r.sarif", "-f", "table"]);
-        assert_error(&ran, 2, &["report json to", "caused by: ", "hint: "]);
+        assert_error(
+            &ran,
+            2,
+            &["cannot write the report json to", "caused by: ", "hint: "],
+        );
         assert!(ran.stdout.contains("has_licenses"), "{ran}");
         assert!(project.read("r.sarif").contains("2.1.0"));
         fs::remove_file(project.path().join("r.sarif")).unwrap();
