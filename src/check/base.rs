@@ -23,7 +23,8 @@ pub(super) fn above(subject: &Subject, layer: LayerIndex) -> Option<bool> {
 /// tell by.
 pub(super) fn inherits(subject: &Subject, label: &str) -> bool {
     let origins = &subject.origins;
-    !origins.file.is_empty() && !origins.labels.contains_key(label)
+    let other = origins.others.iter().any(|other| other == label);
+    !origins.file.is_empty() && !origins.labels.contains_key(label) && !other
 }
 
 /// What `/etc/os-release` (or `/usr/lib/os-release`) says.

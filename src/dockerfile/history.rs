@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::{
     Origins,
     instruction::{Arguments, Keyword},
-    resolved::{Base, Resolved, Step},
+    resolved::{Base, Resolved, Setting, Step},
     stage::Dockerfile,
     words,
 };
@@ -41,14 +41,30 @@ pub fn origins(
             Base::Scratch => Some("scratch".to_owned()),
             Base::Unknown(_) => None,
         },
-        user: resolved.user.as_ref().map(|user| user.location.clone()),
+        user: resolved
+            .user
+            .as_ref()
+            .filter(|user| gives(user, Some(config.user())))
+            .map(|user| user.location.clone()),
         labels: resolved
             .labels
             .iter()
+            .filter(|(key, label)| gives(label, config.label(key)))
             .map(|(key, label)| (key.clone(), label.location.clone()))
+            .collect(),
+        others: resolved
+            .labels
+            .iter()
+            .filter(|(key, label)| !gives(label, config.label(key)))
+            .map(|(key, _)| key.clone())
             .collect(),
         layers: layer_origins(file, &resolved, history, layers),
     }
+}
+
+/// Whether what the image has can be what this line set.
+fn gives(setting: &Setting, found: Option<&str>) -> bool {
+    found.is_some_and(|found| found == setting.value || !setting.unknown.is_empty())
 }
 
 /// What a history entry says was done.
@@ -402,10 +418,26 @@ mod tests {
         assert_eq!(lines(text, &config.unwrap()), [Some(3), Some(6), Some(9)]);
     }
 
+    /// What BuildKit makes of [`MANY`].
+    fn built() -> ImageConfig {
+        let mut config = captured!("buildkit");
+        let labels = [
+            ("name", "vendorx/plugin"),
+            ("vendor", "VendorX"),
+            ("version", "1.0"),
+        ];
+        config.config = Some(crate::oci::Config {
+            user: Some("1001".to_owned()),
+            labels: Some(labels.map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
+            ..crate::oci::Config::default()
+        });
+        config
+    }
+
     #[test]
     fn labels_user_and_base_are_told_with_their_lines() {
         let file = Dockerfile::parse("docker/Dockerfile", MANY).unwrap();
-        let found = origins(&file, None, &IndexMap::new(), &captured!("buildkit"));
+        let found = origins(&file, None, &IndexMap::new(), &built());
         let labels: Vec<(&str, u32)> = found
             .labels
             .iter()
@@ -415,6 +447,7 @@ mod tests {
         assert_eq!(found.user.unwrap().line, 25);
         assert_eq!(found.from.unwrap().line, 19);
         assert_eq!(found.base_reference.as_deref(), Some("localhost/base:1"));
+        assert!(found.others.is_empty());
         let none = origins(
             &file,
             Some("nowhere"),
@@ -422,5 +455,22 @@ mod tests {
             &captured!("buildkit"),
         );
         assert!(none.from.is_none() && none.layers.len() == 9);
+    }
+
+    #[test]
+    fn lines_that_did_not_give_the_image_its_values_are_not_named() {
+        let text = MANY
+            .replace("vendorx/plugin", "redhat/plugin")
+            .replace("USER 1001", "USER 0");
+        let file = Dockerfile::parse("Dockerfile", &text).unwrap();
+        let found = origins(&file, None, &IndexMap::new(), &built());
+        assert!(found.user.is_none());
+        assert!(!found.labels.contains_key("name"));
+        assert!(found.labels.contains_key("vendor"));
+        assert_eq!(found.others, ["name"]);
+        let unknown = MANY.replace("USER 1001", "ARG U\nUSER $U");
+        let file = Dockerfile::parse("Dockerfile", &unknown).unwrap();
+        let found = origins(&file, None, &IndexMap::new(), &built());
+        assert_eq!(found.user.unwrap().line, 26);
     }
 }

@@ -47,6 +47,9 @@ pub struct Origins {
     pub user: Option<Location>,
     /// for each label that the Dockerfile sets: the line of that key
     pub labels: IndexMap<String, Location>,
+    /// labels that the Dockerfile sets, though the image has another value: given with the build, or
+    /// it is not this Dockerfile's image
+    pub others: Vec<String>,
     /// for each layer of the image: the instruction that made it; `None` for layers of the base
     pub layers: Vec<Option<Location>>,
 }

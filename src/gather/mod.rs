@@ -19,7 +19,7 @@ use crate::{
     },
     inventory::{self, ScanError, ScanOptions, ScanProgress},
     layout::{ArchiveSource, LayoutSource, Pick, Transport, TransportError},
-    oci::{ImageSource, Platform, Reference, ResolvedImage, SourceError, resolve},
+    oci::{ImageConfig, ImageSource, Platform, Reference, ResolvedImage, SourceError, resolve},
     registry::{RegistryOptions, RegistrySource},
     subject::{BaseImage, Fact, Subject},
 };
@@ -152,12 +152,16 @@ pub fn subject(
     let layers = image.manifest.layers();
     let inventory = inventory::scan(source, layers, &image.config, options, progress)?;
     let origins = match (request.dockerfile, request.build) {
-        (Some(dockerfile), Some(build)) => dockerfile::origins(
-            dockerfile,
-            build.target.as_deref(),
-            &build.args,
-            &image.config,
-        ),
+        (Some(dockerfile), Some(build)) => {
+            let target = build.target.as_deref();
+            let mut origins = dockerfile::origins(dockerfile, target, &build.args, &image.config);
+            // Labels given with the build go before the Dockerfile's.
+            origins
+                .labels
+                .retain(|name, _| !build.labels.contains_key(name));
+            origins.others.extend(build.labels.keys().cloned());
+            origins
+        }
         _ => Origins::default(),
     };
     let base = base(image, &origins, request, reach);
@@ -184,6 +188,7 @@ pub fn subject(
 
 /// Where an image may say what it was built on (image-spec, annotations.md).
 const BASE_NAME: &str = "org.opencontainers.image.base.name";
+const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
 /// The base image: named by the user, by the Dockerfile, or by the image itself.
 fn base(
@@ -192,25 +197,47 @@ fn base(
     request: &Request<'_>,
     reach: &Reach,
 ) -> Fact<BaseImage> {
-    let annotation = image
-        .manifest
-        .annotations()
-        .as_ref()
-        .and_then(|all| all.get(BASE_NAME));
-    let annotation = annotation
-        .map(String::as_str)
-        .or_else(|| image.config.label(BASE_NAME));
+    let annotated = annotated(image);
     let named = request
         .base
         .or(origins.base_reference.as_deref())
-        .or(annotation);
+        .or(annotated.as_deref());
     let Some(named) = named.filter(|name| *name != "scratch") else {
         return Fact::Unmet("the base image is not known: name it with `--base`".to_owned());
     };
     match base_image(named, &image.platform, request, reach) {
+        Ok(base) if request.base.is_none() && moved(&base, &image.config) => Fact::Unmet(format!(
+            "base image {named}: what its tag names now is not what this image was built on; name it by digest or with `--base`"
+        )),
         Ok(base) => Fact::Known(base),
         Err(error) => Fact::Unmet(format!("base image {named}: {}", chain(&error))),
     }
+}
+
+/// What the image says of its base: by digest when it tells that too.
+fn annotated(image: &ResolvedImage) -> Option<String> {
+    let annotations = image.manifest.annotations().as_ref();
+    let said = |key: &str| {
+        let annotation = annotations.and_then(|all| all.get(key)).map(String::as_str);
+        annotation.or_else(|| image.config.label(key))
+    };
+    let name = said(BASE_NAME)?;
+    match said(BASE_DIGEST) {
+        Some(digest) if !name.contains('@') => Some(format!("{name}@{digest}")),
+        _ => Some(name.to_owned()),
+    }
+}
+
+/// Whether a base named by a tag alone cannot be told from one that the tag has left: its layers
+/// are not those at the bottom, and the first that is missing is nowhere else either.
+fn moved(base: &BaseImage, config: &ImageConfig) -> bool {
+    let own = &config.rootfs.diff_ids;
+    let missing = base
+        .diff_ids
+        .iter()
+        .enumerate()
+        .find(|(n, diff_id)| own.get(*n) != Some(diff_id));
+    !base.reference.contains('@') && missing.is_some_and(|(_, diff_id)| !own.contains(diff_id))
 }
 
 fn base_image(
@@ -223,18 +250,21 @@ fn base_image(
         Some(build) => mirror::place(named, &build.mirrors, &build.root),
         None => Ok(None),
     };
-    let mirror = mirror.map_err(|error| SourceError::Malformed {
+    let malformed = |reason: String| SourceError::Malformed {
         what: named.to_owned(),
-        reason: error.to_string(),
-    })?;
+        reason,
+    };
+    let mirror = mirror.map_err(|error| malformed(error.to_string()))?;
     let transport = match mirror {
         Some(mirror) => mirror,
-        None => named
+        None if request.base.is_some() => named
             .parse()
-            .map_err(|error: TransportError| SourceError::Malformed {
-                what: named.to_owned(),
-                reason: error.reason,
-            })?,
+            .map_err(|error: TransportError| malformed(error.reason))?,
+        // The user alone may name files and engines of this machine; a Dockerfile or an image that
+        // says `oci:1.0` means a registry.
+        None => Transport::Registry(
+            Reference::parse_familiar(named).map_err(|error| malformed(error.reason))?,
+        ),
     };
     let opened = open(&transport, reach)?;
     let images = resolve(opened.source(), Some(platform))?;
@@ -285,4 +315,48 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is larger than 8 MiB"));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BaseImage, ImageConfig, moved};
+    use crate::oci::{DiffId, RootFs};
+
+    fn layers(numbers: &[u8]) -> Vec<DiffId> {
+        let digest = |n: &u8| format!("sha256:{n:064x}").parse().unwrap();
+        numbers.iter().map(|n| DiffId(digest(n))).collect()
+    }
+
+    #[test]
+    fn a_tag_that_names_another_image_by_now_is_told_from_layers_in_disorder() {
+        let at = format!("registry.example.com/base@sha256:{}", "0".repeat(64));
+        for (reference, base, own, want) in [
+            (
+                "registry.example.com/base:1",
+                &[1, 2][..],
+                &[1, 2, 3][..],
+                false,
+            ),
+            ("registry.example.com/base:1", &[1, 2], &[8, 9, 3], true),
+            ("registry.example.com/base:1", &[1, 2], &[1, 9, 3], true),
+            ("registry.example.com/base:1", &[1, 2], &[2, 1, 3], false),
+            ("registry.example.com/base:1", &[1, 2], &[3, 1, 2], false),
+            (&at, &[1, 2], &[8, 9, 3], false),
+        ] {
+            let base = BaseImage {
+                reference: reference.to_owned(),
+                diff_ids: layers(base),
+                digest: None,
+                source: "registry".to_owned(),
+            };
+            let config = ImageConfig {
+                rootfs: RootFs {
+                    diff_ids: layers(own),
+                    ..RootFs::default()
+                },
+                ..ImageConfig::default()
+            };
+            assert_eq!(moved(&base, &config), want, "{reference} {own:?}");
+        }
+    }
 }
