@@ -1,5 +1,6 @@
 //! Plimsoll takes a repository's Dockerfile to a certified, published, kept-fresh container image.
 
+pub mod advisory;
 pub mod check;
 pub mod ci;
 pub mod command;

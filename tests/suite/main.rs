@@ -7,8 +7,6 @@
     reason = "tests may panic, read files and say what they skip"
 )]
 
-#[path = "../support/mod.rs"]
-mod support;
 mod architecture;
 mod config;
 mod dockerfiles;
@@ -24,4 +22,6 @@ mod reports;
 mod rpmdb;
 mod sources;
 mod sources_oracle;
+#[path = "../support/mod.rs"]
+mod support;
 mod verify;

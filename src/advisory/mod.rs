@@ -1,0 +1,13 @@
+//! Red Hat's advisories: what they are, which of them an image lacks, and the grade that follows.
+//!
+//! Pure: documents, databases and package lists come in as bytes and values, and so does the day.
+//! Fetching, caching and knowing what an image holds are not done here.
+
+mod cpe;
+pub mod csaf;
+mod model;
+
+pub use cpe::Cpe;
+pub use model::{
+    Advisory, AdvisoryId, AdvisoryKind, ArchSet, FixedEvr, NotAnAdvisoryId, Row, Severity,
+};
