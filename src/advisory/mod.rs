@@ -5,9 +5,12 @@
 
 mod cpe;
 pub mod csaf;
+pub mod database;
+mod lifecycle;
 mod model;
 
 pub use cpe::Cpe;
+pub use lifecycle::{EndOfLife, NotALifeCycle, ends_of_life, known_ends_of_life};
 pub use model::{
     Advisory, AdvisoryId, AdvisoryKind, ArchSet, FixedEvr, NotAnAdvisoryId, Row, Severity,
 };

@@ -1,6 +1,6 @@
 //! The words of an advisory: id, severity, rows.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{cmp::Ordering, collections::BTreeSet, fmt, str::FromStr};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -220,6 +220,26 @@ impl FixedEvr {
             release: release.to_owned(),
         })
     }
+}
+
+impl FixedEvr {
+    /// rpm's order, in which different texts can be equal; the derived order is that of the texts.
+    pub fn cmp_evr(&self, other: &Self) -> Ordering {
+        cmp_evr(self.parts(), other.parts())
+    }
+
+    fn parts(&self) -> (u32, &str, &str) {
+        (self.epoch, &self.version, &self.release)
+    }
+}
+
+/// rpm's order of epoch, version and release; a release counts only when both have one.
+pub(super) fn cmp_evr(one: (u32, &str, &str), other: (u32, &str, &str)) -> Ordering {
+    let both = !one.2.is_empty() && !other.2.is_empty();
+    let evr = |(_, version, release)| {
+        rpm_version::Evr::from(("", version, if both { release } else { "" }))
+    };
+    one.0.cmp(&other.0).then_with(|| evr(one).cmp(&evr(other)))
 }
 
 impl fmt::Display for FixedEvr {
