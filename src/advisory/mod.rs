@@ -6,7 +6,9 @@
 mod cpe;
 pub mod csaf;
 pub mod database;
+pub mod grade;
 mod lifecycle;
+pub mod matching;
 mod model;
 
 pub use cpe::Cpe;

@@ -121,7 +121,7 @@ fn is_aside(name: &str, arch: Option<&str>) -> bool {
 }
 
 /// `ruby:2.5` of `ruby:2.5:8090020230627084142:b46abd14`.
-pub(super) fn module_of(label: &str) -> Option<String> {
+pub(in crate::advisory) fn module_of(label: &str) -> Option<String> {
     let mut fields = label.split(':');
     let (name, stream) = (fields.next()?, fields.next()?);
     (!name.is_empty() && !stream.is_empty()).then(|| format!("{name}:{stream}"))

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
 
+pub(super) use self::component::module_of;
 use self::{
     component::Component,
     document::{Csaf, Text},

@@ -10,7 +10,9 @@ use super::{
         Section, TEXT,
     },
 };
-use crate::advisory::{AdvisoryId, ArchSet, EndOfLife, FixedEvr, Severity, model::cmp_evr};
+use crate::advisory::{
+    AdvisoryId, AdvisoryKind, ArchSet, EndOfLife, FixedEvr, Severity, model::cmp_evr,
+};
 
 /// An open database over the bytes of its file.
 #[derive(Debug, Clone)]
@@ -105,6 +107,16 @@ pub struct Stored<'a> {
     pub released: Timestamp,
     /// the vulnerabilities it fixes
     pub cves: Vec<&'a str>,
+}
+
+impl Stored<'_> {
+    /// What kind of erratum it is.
+    pub fn kind(&self) -> AdvisoryKind {
+        // ids are checked when the file is opened
+        self.id
+            .parse()
+            .map_or(AdvisoryKind::Security, |id: AdvisoryId| id.kind())
+    }
 }
 
 impl<'a> Database<'a> {
@@ -251,7 +263,7 @@ impl<'a> Database<'a> {
         (0..bytes.len() / TEXT).map(move |at| this.text(record::<TEXT>(bytes, at), 0))
     }
 
-    pub(super) fn cpe(&self, number: u16) -> &'a str {
+    pub(in crate::advisory) fn cpe(&self, number: u16) -> &'a str {
         self.text(
             record::<TEXT>(self.section(Section::Cpes), usize::from(number)),
             0,
