@@ -6,6 +6,7 @@
 mod cpe;
 pub mod csaf;
 pub mod database;
+pub mod feed;
 pub mod grade;
 mod lifecycle;
 pub mod matching;

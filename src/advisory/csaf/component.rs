@@ -47,9 +47,7 @@ pub(super) fn from_purl(purl: &str) -> Result<Component, Unreadable> {
     let name = decoded(path.rsplit('/').next().unwrap_or_default())?;
     let version = decoded(version)?;
     match kind {
-        "rpmmod" => module_of(&format!("{name}:{version}"))
-            .map(Component::Module)
-            .ok_or(Unreadable::Malformed),
+        "rpmmod" => module_node(path, &name, &version),
         "rpm" => {
             let qualifier = |key: &str| {
                 let mut pairs = qualifiers
@@ -60,16 +58,37 @@ pub(super) fn from_purl(purl: &str) -> Result<Component, Unreadable> {
                     .map(|(_, value)| decoded(value))
                     .transpose()
             };
+            let module = qualifier("rpmmod")?;
+            // some documents write the module itself so: its stream for a version, no architecture
+            if let Some(label) = module.as_deref().filter(|_| !version.contains('-')) {
+                let itself = label.starts_with(&format!("{name}:{version}:"));
+                return module_of(label)
+                    .filter(|_| itself)
+                    .map(Component::Module)
+                    .ok_or(Unreadable::Malformed);
+            }
             rpm(
                 &name,
                 &version,
                 qualifier("epoch")?,
                 qualifier("arch")?,
-                qualifier("rpmmod")?,
+                module,
             )
         }
         _ => Ok(Component::Other),
     }
+}
+
+/// `python36@3.6:8040020241213073301:9bf6f064`, or `php:7.2/php` without version.
+fn module_node(path: &str, name: &str, version: &str) -> Result<Component, Unreadable> {
+    let label = format!("{name}:{version}");
+    let in_path = path.split('/').find(|part| part.contains(':'));
+    let module = module_of(if version.is_empty() {
+        in_path.unwrap_or_default()
+    } else {
+        &label
+    });
+    module.map(Component::Module).ok_or(Unreadable::Malformed)
 }
 
 fn decoded(text: &str) -> Result<Cow<'_, str>, Unreadable> {
@@ -213,6 +232,11 @@ mod tests {
                 "pkg:rpmmod/redhat/python36@3.6:8040020241213073301:9bf6f064",
                 "Module(\"python36:3.6\")",
             ),
+            (
+                "pkg:rpm/redhat/container-tools@rhel8?rpmmod=container-tools:rhel8:8090020230825121312:e7857ab1",
+                "Module(\"container-tools:rhel8\")",
+            ),
+            ("pkg:rpmmod/redhat/php:7.2/php", "Module(\"php:7.2\")"),
             ("pkg:oci/ose-console@sha256:00?arch=amd64", "Other"),
             ("pkg:maven/io.quarkus/quarkus-core@3.2", "Other"),
         ] {
