@@ -89,7 +89,7 @@ fn image(documents: &[Advisory]) -> (Evidence, Vec<Installed>) {
     let step = rows.len().div_ceil(500).max(1);
     let package = |number: usize| {
         let row = rows[number * step % rows.len()];
-        let release = if number % 10 == 0 {
+        let release = if number.is_multiple_of(10) {
             format!("{}~", row.fixed.release)
         } else {
             row.fixed.release.clone()
@@ -105,7 +105,7 @@ fn image(documents: &[Advisory]) -> (Evidence, Vec<Installed>) {
             vendor: None,
             signing_key: Some("199e2f91fd431d51".to_owned()),
             module: row.module.as_ref().map(|module| format!("{module}:8000:0")),
-            layer: LayerIndex(u32::from(number % 2 == 0)),
+            layer: LayerIndex(u32::from(number.is_multiple_of(2))),
             repository: None,
         }
     };
@@ -124,6 +124,49 @@ fn image(documents: &[Advisory]) -> (Evidence, Vec<Installed>) {
         layers: vec![layer.clone(), layer],
     };
     (evidence, (0..500).map(package).collect())
+}
+
+fn image_against(
+    criterion: &mut Criterion,
+    name: &str,
+    contents: &Contents,
+    (evidence, packages): (&Evidence, &[Installed]),
+) {
+    let start = Instant::now();
+    let file = contents.to_bytes().unwrap();
+    let written = start.elapsed();
+    let database = Database::open(&file).unwrap();
+    let counts = database.counts();
+    let packed = zstd::encode_all(&file[..], 3).unwrap().len();
+    println!(
+        "{name}: {} advisories, {} rows, {} bytes, {} a row, {packed} packed; written in {written:?}",
+        counts.advisories,
+        counts.rows,
+        file.len(),
+        file.len() / counts.rows,
+    );
+    criterion.bench_function(&format!("{name}/open"), |bench| {
+        bench.iter(|| Database::open(black_box(&file)).unwrap().counts());
+    });
+    criterion.bench_function(&format!("{name}/match"), |bench| {
+        bench.iter(|| matches(&database, evidence, packages).missing.len());
+    });
+    criterion.bench_function(
+        &format!("{name}/open, match 500 packages, grade"),
+        |bench| {
+            bench.iter(|| {
+                let database = Database::open(black_box(&file)).unwrap();
+                let matched = matches(&database, evidence, packages);
+                health(
+                    evidence,
+                    &matched,
+                    Some(database.as_of()),
+                    AsOf::Instant(database.as_of()),
+                    Some(7),
+                )
+            });
+        },
+    );
 }
 
 fn main() {
@@ -164,41 +207,7 @@ fn main() {
         .sum();
     for (name, times) in [("real", 1), ("whole", 1_200_000_usize.div_ceil(rows))] {
         let contents = contents(&parsed, u32::try_from(times).unwrap());
-        let start = Instant::now();
-        let file = contents.to_bytes().unwrap();
-        let written = start.elapsed();
-        let database = Database::open(&file).unwrap();
-        let counts = database.counts();
-        let packed = zstd::encode_all(&file[..], 3).unwrap().len();
-        println!(
-            "{name}: {} advisories, {} rows, {} bytes, {:.1} a row, {packed} packed; written in {written:?}",
-            counts.advisories,
-            counts.rows,
-            file.len(),
-            file.len() as f64 / counts.rows as f64,
-        );
-        criterion.bench_function(&format!("{name}/open"), |bench| {
-            bench.iter(|| Database::open(black_box(&file)).unwrap().counts())
-        });
-        criterion.bench_function(&format!("{name}/match"), |bench| {
-            bench.iter(|| matches(&database, &evidence, &packages).missing.len())
-        });
-        criterion.bench_function(
-            &format!("{name}/open, match 500 packages, grade"),
-            |bench| {
-                bench.iter(|| {
-                    let database = Database::open(black_box(&file)).unwrap();
-                    let matched = matches(&database, &evidence, &packages);
-                    health(
-                        &evidence,
-                        &matched,
-                        Some(database.as_of()),
-                        AsOf::Instant(database.as_of()),
-                        Some(7),
-                    )
-                });
-            },
-        );
+        image_against(&mut criterion, name, &contents, (&evidence, &packages));
     }
     criterion.final_summary();
 }

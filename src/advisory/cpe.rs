@@ -76,7 +76,7 @@ impl Cpe {
 
     /// A row of this product counts for an image that draws from `image`: vendor, product and
     /// version are equal, the version by its dotted parts, never as a text's beginning. The part
-    /// does not matter for RHEL (BaseOS is `o`, AppStream `a`), the channel never does; but where
+    /// does not matter for RHEL (`o` for the base system, `a` for the rest), the channel never does; but where
     /// both name a platform (`el8`, `el9`), it must be the same.
     pub fn fits(&self, image: &Self) -> bool {
         let platform = match (platform(&self.edition), platform(&image.edition)) {
@@ -122,90 +122,92 @@ mod tests {
         Cpe::parse(text).unwrap_or_else(|| panic!("{text}"))
     }
 
+    const FITS: &[(&str, &str, bool)] = &[
+        (
+            "cpe:/a:redhat:enterprise_linux:8::appstream",
+            "cpe:/o:redhat:enterprise_linux:8::baseos",
+            true,
+        ),
+        (
+            "cpe:/o:redhat:enterprise_linux:8",
+            "cpe:/a:redhat:enterprise_linux:8::appstream",
+            true,
+        ),
+        (
+            "cpe:/o:redhat:enterprise_linux:8::baseos",
+            "cpe:/o:redhat:enterprise_linux:9::baseos",
+            false,
+        ),
+        (
+            "cpe:/o:redhat:enterprise_linux:10.0",
+            "cpe:/o:redhat:enterprise_linux:10.0::baseos",
+            true,
+        ),
+        (
+            "cpe:/o:redhat:enterprise_linux:10.1",
+            "cpe:/o:redhat:enterprise_linux:10.0::baseos",
+            false,
+        ),
+        (
+            "cpe:/o:redhat:enterprise_linux:9::baseos",
+            "cpe:/o:redhat:rhel_eus:9.2::baseos",
+            false,
+        ),
+        (
+            "cpe:/a:redhat:rhel_eus:9.2::appstream",
+            "cpe:/o:redhat:rhel_eus:9.2::baseos",
+            true,
+        ),
+        (
+            "cpe:/a:redhat:rhel_e4s:9.2::appstream",
+            "cpe:/o:redhat:rhel_eus:9.2::baseos",
+            false,
+        ),
+        (
+            "cpe:/a:redhat:openstack:16.1::el8",
+            "cpe:/a:redhat:openstack:16::el8",
+            false,
+        ),
+        (
+            "cpe:/a:redhat:openstack:16::el8",
+            "cpe:/a:redhat:openstack:16.2::el8",
+            false,
+        ),
+        (
+            "cpe:/a:redhat:openstack:17.1::el8",
+            "cpe:/a:redhat:openstack:17.1::el9",
+            false,
+        ),
+        (
+            "cpe:/a:redhat:openstack:17.1::el9",
+            "cpe:/a:redhat:openstack:17.1::el9",
+            true,
+        ),
+        (
+            "cpe:/a:redhat:openstack:17.1",
+            "cpe:/a:redhat:openstack:17.1::el9",
+            true,
+        ),
+        (
+            "cpe:/a:redhat:openshift:4.1::el8",
+            "cpe:/a:redhat:openshift:4.13::el8",
+            false,
+        ),
+        (
+            "cpe:/o:redhat:openshift:4.13::el8",
+            "cpe:/a:redhat:openshift:4.13::el8",
+            false,
+        ),
+        (
+            "cpe:2.3:a:redhat:openshift:4.13:*:el8:*:*:*:*:*",
+            "cpe:/a:redhat:openshift:4.13::el8",
+            true,
+        ),
+    ];
+
     #[test]
     fn products_fit_by_whole_version_parts() {
-        for (row, image, fits) in [
-            (
-                "cpe:/a:redhat:enterprise_linux:8::appstream",
-                "cpe:/o:redhat:enterprise_linux:8::baseos",
-                true,
-            ),
-            (
-                "cpe:/o:redhat:enterprise_linux:8",
-                "cpe:/a:redhat:enterprise_linux:8::appstream",
-                true,
-            ),
-            (
-                "cpe:/o:redhat:enterprise_linux:8::baseos",
-                "cpe:/o:redhat:enterprise_linux:9::baseos",
-                false,
-            ),
-            (
-                "cpe:/o:redhat:enterprise_linux:10.0",
-                "cpe:/o:redhat:enterprise_linux:10.0::baseos",
-                true,
-            ),
-            (
-                "cpe:/o:redhat:enterprise_linux:10.1",
-                "cpe:/o:redhat:enterprise_linux:10.0::baseos",
-                false,
-            ),
-            (
-                "cpe:/o:redhat:enterprise_linux:9::baseos",
-                "cpe:/o:redhat:rhel_eus:9.2::baseos",
-                false,
-            ),
-            (
-                "cpe:/a:redhat:rhel_eus:9.2::appstream",
-                "cpe:/o:redhat:rhel_eus:9.2::baseos",
-                true,
-            ),
-            (
-                "cpe:/a:redhat:rhel_e4s:9.2::appstream",
-                "cpe:/o:redhat:rhel_eus:9.2::baseos",
-                false,
-            ),
-            (
-                "cpe:/a:redhat:openstack:16.1::el8",
-                "cpe:/a:redhat:openstack:16::el8",
-                false,
-            ),
-            (
-                "cpe:/a:redhat:openstack:16::el8",
-                "cpe:/a:redhat:openstack:16.2::el8",
-                false,
-            ),
-            (
-                "cpe:/a:redhat:openstack:17.1::el8",
-                "cpe:/a:redhat:openstack:17.1::el9",
-                false,
-            ),
-            (
-                "cpe:/a:redhat:openstack:17.1::el9",
-                "cpe:/a:redhat:openstack:17.1::el9",
-                true,
-            ),
-            (
-                "cpe:/a:redhat:openstack:17.1",
-                "cpe:/a:redhat:openstack:17.1::el9",
-                true,
-            ),
-            (
-                "cpe:/a:redhat:openshift:4.1::el8",
-                "cpe:/a:redhat:openshift:4.13::el8",
-                false,
-            ),
-            (
-                "cpe:/o:redhat:openshift:4.13::el8",
-                "cpe:/a:redhat:openshift:4.13::el8",
-                false,
-            ),
-            (
-                "cpe:2.3:a:redhat:openshift:4.13:*:el8:*:*:*:*:*",
-                "cpe:/a:redhat:openshift:4.13::el8",
-                true,
-            ),
-        ] {
+        for (row, image, fits) in FITS.iter().copied() {
             assert_eq!(cpe(row).fits(&cpe(image)), fits, "{row} for {image}");
         }
     }

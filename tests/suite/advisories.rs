@@ -1,4 +1,4 @@
-//! Advisories against real documents and independent judges: Red Hat's own documents, OpenSCAP's
+//! Advisories against real documents and independent judges: Red Hat's own documents, `oscap`'s
 //! answer for a real package list, and librpm's comparisons.
 
 use std::{

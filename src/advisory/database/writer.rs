@@ -278,7 +278,7 @@ impl Writer {
         let mut file = Vec::with_capacity(length);
         file.extend_from_slice(&MAGIC);
         file.extend_from_slice(&FORMAT.to_le_bytes());
-        file.extend_from_slice(&(SECTIONS as u32).to_le_bytes());
+        file.extend_from_slice(&u32_of("sections", SECTIONS)?.to_le_bytes());
         file.extend_from_slice(&(length as u64).to_le_bytes());
         file.resize(CHECKSUM.end, 0);
         let mut offset = HEADER as u64;

@@ -193,7 +193,7 @@ fn what_cannot_be_told_is_unknown_with_its_reason_and_never_an_a() {
         match (wanted, health) {
             (None, Health::Graded { grade, .. }) => assert_eq!(grade, Grade::A),
             (Some(reason), Health::Unknown(why)) => {
-                assert!(why.to_string().contains(reason), "{why}")
+                assert!(why.to_string().contains(reason), "{why}");
             }
             (wanted, health) => panic!("{wanted:?} {health:?}"),
         }

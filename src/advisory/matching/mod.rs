@@ -98,7 +98,7 @@ impl Matched {
 
 /// Matches packages against the database.
 pub fn matches(database: &Database<'_>, evidence: &Evidence, packages: &[Installed]) -> Matched {
-    let mut matcher = Matcher {
+    let mut search = Search {
         database,
         modules: (1..)
             .zip(database.modules())
@@ -122,7 +122,7 @@ pub fn matches(database: &Database<'_>, evidence: &Evidence, packages: &[Install
         let module = package.module.as_deref().and_then(module_of);
         let number = scopes.of(package);
         if let Some(scope) = scopes.get(number) {
-            matcher.look_up(package, module.as_deref(), scope);
+            search.look_up(package, module.as_deref(), scope);
         }
         modules.extend(module);
     }
@@ -138,8 +138,8 @@ pub fn matches(database: &Database<'_>, evidence: &Evidence, packages: &[Install
     };
     matched.products = products.into_iter().map(product).collect();
     matched.notes = scopes.notes.iter().cloned().collect();
-    matched.missing = matcher.report(&matcher.missing);
-    matched.main_stream = matcher.report(&matcher.main_stream);
+    matched.missing = search.report(&search.missing);
+    matched.main_stream = search.report(&search.main_stream);
     matched
 }
 
@@ -166,14 +166,14 @@ fn ends_of_life(
 /// Affected packages by the number of the advisory.
 type Found = BTreeMap<u32, Vec<(Affected, u32)>>;
 
-struct Matcher<'a> {
+struct Search<'a> {
     database: &'a Database<'a>,
     modules: HashMap<&'a str, u16>,
     missing: Found,
     main_stream: Found,
 }
 
-impl Matcher<'_> {
+impl Search<'_> {
     fn look_up(&mut self, package: &Installed, module: Option<&str>, scope: &Scope) {
         let nevra = &package.nevra;
         let module = match module {
@@ -259,9 +259,9 @@ fn add(to: &mut Found, database: &Database<'_>, package: &Installed, row: RowRef
         product: database.cpe(row.cpe).to_owned(),
     };
     match list.last_mut() {
-        Some((last, evr)) if last.installed == package.nevra && last.layer == package.layer => {
+        Some((known, evr)) if known.installed == package.nevra && known.layer == package.layer => {
             if *evr < row.evr {
-                *last = affected();
+                *known = affected();
                 *evr = row.evr;
             }
         }

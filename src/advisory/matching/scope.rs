@@ -151,13 +151,11 @@ impl<'a> Scopes<'a> {
         let mut products = BTreeMap::new();
         for layer in layers() {
             if let Some(text) = &layer.cpe {
-                match Cpe::parse(text) {
-                    Some(cpe) => _ = products.insert(cpe, Basis::Layers),
-                    None => {
-                        _ = self
-                            .notes
-                            .insert(format!("`{text}` in the image's labels is no CPE"))
-                    }
+                if let Some(cpe) = Cpe::parse(text) {
+                    products.insert(cpe, Basis::Layers);
+                } else {
+                    let note = format!("`{text}` in the image's labels is no CPE");
+                    self.notes.insert(note);
                 }
             }
             for name in &layer.content_sets {

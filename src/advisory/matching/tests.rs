@@ -21,6 +21,67 @@ fn row(text: &str) -> Row {
     }
 }
 
+/// As in Red Hat's map.
+const REPOSITORIES: &[(&str, &[&str])] = &[
+    (
+        "ubi-8-baseos-rpms",
+        &["o:redhat:enterprise_linux:8::baseos"],
+    ),
+    (
+        "rhel-9-for-x86_64-baseos-rpms",
+        &["o:redhat:enterprise_linux:9::baseos"],
+    ),
+    (
+        "rhel-9-for-x86_64-baseos-eus-rpms",
+        &[
+            "o:redhat:rhel_eus:9.2::baseos",
+            "o:redhat:rhel_eus:9.4::baseos",
+        ],
+    ),
+    (
+        "rhel-9-for-x86_64-baseos-eus-rpms__9_DOT_4",
+        &["o:redhat:rhel_eus:9.4::baseos"],
+    ),
+    (
+        "rhel-8-for-x86_64-baseos-e4s-rpms",
+        &[
+            "o:redhat:enterprise_linux:8::baseos",
+            "o:redhat:rhel_e4s:8.4::baseos",
+            "o:redhat:rhel_e4s:8.6::baseos",
+        ],
+    ),
+    (
+        "rhel-8-for-x86_64-baseos-tus-rpms",
+        &[
+            "o:redhat:rhel_tus:8.4::baseos",
+            "o:redhat:rhel_tus:8.6::baseos",
+        ],
+    ),
+    (
+        "rhel-8-for-x86_64-baseos-aus-rpms",
+        &[
+            "o:redhat:rhel_aus:8.4::baseos",
+            "o:redhat:rhel_aus:8.6::baseos",
+        ],
+    ),
+    (
+        "openstack-16-for-rhel-8-x86_64-rpms",
+        &["a:redhat:openstack:16::el8"],
+    ),
+    (
+        "openstack-16.1-for-rhel-8-x86_64-rpms",
+        &["a:redhat:openstack:16.1::el8"],
+    ),
+    (
+        "openstack-16.2-for-rhel-8-x86_64-rpms",
+        &["a:redhat:openstack:16.2::el8"],
+    ),
+    (
+        "openstack-17.1-for-rhel-9-x86_64-rpms",
+        &["a:redhat:openstack:17.1::el9"],
+    ),
+];
+
 /// Advisories as `(id, severity, day, rows)`; each fixes a vulnerability with its own number.
 fn database(advisories: &[(&str, Severity, &str, &[&str])]) -> Vec<u8> {
     let mut contents = Contents::default();
@@ -45,68 +106,9 @@ fn database(advisories: &[(&str, Severity, &str, &[&str])]) -> Vec<u8> {
             [1; 32],
         );
     }
-    let map = [
+    let map = REPOSITORIES.iter().map(|(name, cpes)| {
         (
-            "ubi-8-baseos-rpms",
-            &["o:redhat:enterprise_linux:8::baseos"][..],
-        ),
-        (
-            "rhel-9-for-x86_64-baseos-rpms",
-            &["o:redhat:enterprise_linux:9::baseos"],
-        ),
-        (
-            "rhel-9-for-x86_64-baseos-eus-rpms",
-            &[
-                "o:redhat:rhel_eus:9.2::baseos",
-                "o:redhat:rhel_eus:9.4::baseos",
-            ],
-        ),
-        (
-            "rhel-9-for-x86_64-baseos-eus-rpms__9_DOT_4",
-            &["o:redhat:rhel_eus:9.4::baseos"],
-        ),
-        (
-            "rhel-8-for-x86_64-baseos-e4s-rpms",
-            &[
-                "o:redhat:enterprise_linux:8::baseos",
-                "o:redhat:rhel_e4s:8.4::baseos",
-                "o:redhat:rhel_e4s:8.6::baseos",
-            ],
-        ),
-        (
-            "rhel-8-for-x86_64-baseos-tus-rpms",
-            &[
-                "o:redhat:rhel_tus:8.4::baseos",
-                "o:redhat:rhel_tus:8.6::baseos",
-            ],
-        ),
-        (
-            "rhel-8-for-x86_64-baseos-aus-rpms",
-            &[
-                "o:redhat:rhel_aus:8.4::baseos",
-                "o:redhat:rhel_aus:8.6::baseos",
-            ],
-        ),
-        (
-            "openstack-16-for-rhel-8-x86_64-rpms",
-            &["a:redhat:openstack:16::el8"],
-        ),
-        (
-            "openstack-16.1-for-rhel-8-x86_64-rpms",
-            &["a:redhat:openstack:16.1::el8"],
-        ),
-        (
-            "openstack-16.2-for-rhel-8-x86_64-rpms",
-            &["a:redhat:openstack:16.2::el8"],
-        ),
-        (
-            "openstack-17.1-for-rhel-9-x86_64-rpms",
-            &["a:redhat:openstack:17.1::el9"],
-        ),
-    ];
-    let map = map.into_iter().map(|(name, cpes)| {
-        (
-            name.to_owned(),
+            (*name).to_owned(),
             cpes.iter().map(|cpe| format!("cpe:/{cpe}")).collect(),
         )
     });
@@ -164,80 +166,82 @@ fn hits(row: &str, evidence: &Evidence, package: &Installed) -> bool {
     !matched.missing.is_empty()
 }
 
+const VERSIONS: &[(&str, &str, bool)] = &[
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64",
+        "tar-2:1.30-4.el8.x86_64",
+        true,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64",
+        "tar-2:1.30-5.el8.x86_64",
+        false,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64",
+        "tar-9.9-1.el8.x86_64",
+        true,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 1.30-5.el8 x86_64",
+        "tar-0:1.30-5.el8.x86_64",
+        false,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 1.30-5.el8 x86_64",
+        "tar-1.30~rc1-9.el8.x86_64",
+        true,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 1.30^git1-5.el8 x86_64",
+        "tar-1.30-9.el8.x86_64",
+        true,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 1.30-5.el8 x86_64",
+        "tar-1.30^git1-1.el8.x86_64",
+        false,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64,s390x",
+        "tar-2:1.30-4.el8.s390x",
+        true,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64,s390x",
+        "tar-2:1.30-4.el8.aarch64",
+        false,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64",
+        "tar-2:1.30-4.el8.noarch",
+        true,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 noarch",
+        "tar-2:1.30-4.el8.noarch",
+        true,
+    ),
+    (
+        "star - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64",
+        "tar-2:1.30-4.el8.x86_64",
+        false,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:9::baseos 2:1.30-5.el8 x86_64",
+        "tar-2:1.30-4.el8.x86_64",
+        false,
+    ),
+    (
+        "tar - a:redhat:enterprise_linux:8::appstream 2:1.30-5.el8 x86_64",
+        "tar-2:1.30-4.el8.x86_64",
+        true,
+    ),
+];
+
 #[test]
 fn versions_and_architectures_decide() {
-    for (row, package, wanted) in [
-        (
-            "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64",
-            "tar-2:1.30-4.el8.x86_64",
-            true,
-        ),
-        (
-            "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64",
-            "tar-2:1.30-5.el8.x86_64",
-            false,
-        ),
-        (
-            "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64",
-            "tar-9.9-1.el8.x86_64",
-            true,
-        ),
-        (
-            "tar - o:redhat:enterprise_linux:8::baseos 1.30-5.el8 x86_64",
-            "tar-0:1.30-5.el8.x86_64",
-            false,
-        ),
-        (
-            "tar - o:redhat:enterprise_linux:8::baseos 1.30-5.el8 x86_64",
-            "tar-1.30~rc1-9.el8.x86_64",
-            true,
-        ),
-        (
-            "tar - o:redhat:enterprise_linux:8::baseos 1.30^git1-5.el8 x86_64",
-            "tar-1.30-9.el8.x86_64",
-            true,
-        ),
-        (
-            "tar - o:redhat:enterprise_linux:8::baseos 1.30-5.el8 x86_64",
-            "tar-1.30^git1-1.el8.x86_64",
-            false,
-        ),
-        (
-            "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64,s390x",
-            "tar-2:1.30-4.el8.s390x",
-            true,
-        ),
-        (
-            "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64,s390x",
-            "tar-2:1.30-4.el8.aarch64",
-            false,
-        ),
-        (
-            "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64",
-            "tar-2:1.30-4.el8.noarch",
-            true,
-        ),
-        (
-            "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 noarch",
-            "tar-2:1.30-4.el8.noarch",
-            true,
-        ),
-        (
-            "star - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64",
-            "tar-2:1.30-4.el8.x86_64",
-            false,
-        ),
-        (
-            "tar - o:redhat:enterprise_linux:9::baseos 2:1.30-5.el8 x86_64",
-            "tar-2:1.30-4.el8.x86_64",
-            false,
-        ),
-        (
-            "tar - a:redhat:enterprise_linux:8::appstream 2:1.30-5.el8 x86_64",
-            "tar-2:1.30-4.el8.x86_64",
-            true,
-        ),
-    ] {
+    for (row, package, wanted) in VERSIONS.iter().copied() {
         assert_eq!(
             hits(row, &evidence("8.9", BASEOS8), &installed(package)),
             wanted,
@@ -271,142 +275,144 @@ fn module_streams_never_cross() {
     }
 }
 
+const STREAMS: &[(&str, &str, &str, bool)] = &[
+    (
+        "o:redhat:rhel_eus:9.2::baseos",
+        "9.2",
+        "rhel-9-for-x86_64-baseos-eus-rpms",
+        true,
+    ),
+    (
+        "a:redhat:rhel_eus:9.2::appstream",
+        "9.2",
+        "rhel-9-for-x86_64-baseos-eus-rpms",
+        true,
+    ),
+    (
+        "o:redhat:rhel_eus:9.4::baseos",
+        "9.2",
+        "rhel-9-for-x86_64-baseos-eus-rpms",
+        false,
+    ),
+    (
+        "o:redhat:rhel_eus:9.4::baseos",
+        "9.2",
+        "rhel-9-for-x86_64-baseos-eus-rpms__9_DOT_4",
+        true,
+    ),
+    (
+        "o:redhat:enterprise_linux:9::baseos",
+        "9.2",
+        "rhel-9-for-x86_64-baseos-eus-rpms",
+        false,
+    ),
+    (
+        "o:redhat:enterprise_linux:9::baseos",
+        "9.5",
+        "rhel-9-for-x86_64-baseos-rpms__9",
+        true,
+    ),
+    (
+        "o:redhat:enterprise_linux:9::baseos",
+        "9.5",
+        "rhel-9-for-x86_64-baseos-rpms__9_DOT_5",
+        true,
+    ),
+    (
+        "o:redhat:rhel_eus:9.4::baseos",
+        "9.4",
+        "rhel-9-for-x86_64-baseos-rpms",
+        false,
+    ),
+    (
+        "o:redhat:rhel_e4s:8.4::baseos",
+        "8.4",
+        "rhel-8-for-x86_64-baseos-e4s-rpms",
+        true,
+    ),
+    (
+        "o:redhat:rhel_e4s:8.6::baseos",
+        "8.4",
+        "rhel-8-for-x86_64-baseos-e4s-rpms",
+        false,
+    ),
+    (
+        "o:redhat:enterprise_linux:8::baseos",
+        "8.4",
+        "rhel-8-for-x86_64-baseos-e4s-rpms",
+        false,
+    ),
+    (
+        "o:redhat:rhel_tus:8.6::baseos",
+        "8.6",
+        "rhel-8-for-x86_64-baseos-tus-rpms",
+        true,
+    ),
+    (
+        "o:redhat:rhel_aus:8.6::baseos",
+        "8.6",
+        "rhel-8-for-x86_64-baseos-tus-rpms",
+        false,
+    ),
+    (
+        "o:redhat:rhel_aus:8.4::baseos",
+        "8.4",
+        "rhel-8-for-x86_64-baseos-aus-rpms",
+        true,
+    ),
+    (
+        "a:redhat:openstack:16.1::el8",
+        "8.1",
+        "openstack-16-for-rhel-8-x86_64-rpms",
+        false,
+    ),
+    (
+        "a:redhat:openstack:16::el8",
+        "8.1",
+        "openstack-16-for-rhel-8-x86_64-rpms",
+        true,
+    ),
+    (
+        "a:redhat:openstack:16::el8",
+        "8.2",
+        "openstack-16.1-for-rhel-8-x86_64-rpms",
+        false,
+    ),
+    (
+        "a:redhat:openstack:16.1::el8",
+        "8.2",
+        "openstack-16.1-for-rhel-8-x86_64-rpms",
+        true,
+    ),
+    (
+        "a:redhat:openstack:16.2::el8",
+        "8.2",
+        "openstack-16.1-for-rhel-8-x86_64-rpms",
+        false,
+    ),
+    (
+        "a:redhat:openstack:16.2::el8",
+        "8.4",
+        "openstack-16.2-for-rhel-8-x86_64-rpms",
+        true,
+    ),
+    (
+        "a:redhat:openstack:17.1::el8",
+        "9.2",
+        "openstack-17.1-for-rhel-9-x86_64-rpms",
+        false,
+    ),
+    (
+        "a:redhat:openstack:17.1::el9",
+        "9.2",
+        "openstack-17.1-for-rhel-9-x86_64-rpms",
+        true,
+    ),
+];
+
 #[test]
 fn streams_and_layered_products_are_told_apart() {
-    for (product, version, set, wanted) in [
-        (
-            "o:redhat:rhel_eus:9.2::baseos",
-            "9.2",
-            "rhel-9-for-x86_64-baseos-eus-rpms",
-            true,
-        ),
-        (
-            "a:redhat:rhel_eus:9.2::appstream",
-            "9.2",
-            "rhel-9-for-x86_64-baseos-eus-rpms",
-            true,
-        ),
-        (
-            "o:redhat:rhel_eus:9.4::baseos",
-            "9.2",
-            "rhel-9-for-x86_64-baseos-eus-rpms",
-            false,
-        ),
-        (
-            "o:redhat:rhel_eus:9.4::baseos",
-            "9.2",
-            "rhel-9-for-x86_64-baseos-eus-rpms__9_DOT_4",
-            true,
-        ),
-        (
-            "o:redhat:enterprise_linux:9::baseos",
-            "9.2",
-            "rhel-9-for-x86_64-baseos-eus-rpms",
-            false,
-        ),
-        (
-            "o:redhat:enterprise_linux:9::baseos",
-            "9.5",
-            "rhel-9-for-x86_64-baseos-rpms__9",
-            true,
-        ),
-        (
-            "o:redhat:enterprise_linux:9::baseos",
-            "9.5",
-            "rhel-9-for-x86_64-baseos-rpms__9_DOT_5",
-            true,
-        ),
-        (
-            "o:redhat:rhel_eus:9.4::baseos",
-            "9.4",
-            "rhel-9-for-x86_64-baseos-rpms",
-            false,
-        ),
-        (
-            "o:redhat:rhel_e4s:8.4::baseos",
-            "8.4",
-            "rhel-8-for-x86_64-baseos-e4s-rpms",
-            true,
-        ),
-        (
-            "o:redhat:rhel_e4s:8.6::baseos",
-            "8.4",
-            "rhel-8-for-x86_64-baseos-e4s-rpms",
-            false,
-        ),
-        (
-            "o:redhat:enterprise_linux:8::baseos",
-            "8.4",
-            "rhel-8-for-x86_64-baseos-e4s-rpms",
-            false,
-        ),
-        (
-            "o:redhat:rhel_tus:8.6::baseos",
-            "8.6",
-            "rhel-8-for-x86_64-baseos-tus-rpms",
-            true,
-        ),
-        (
-            "o:redhat:rhel_aus:8.6::baseos",
-            "8.6",
-            "rhel-8-for-x86_64-baseos-tus-rpms",
-            false,
-        ),
-        (
-            "o:redhat:rhel_aus:8.4::baseos",
-            "8.4",
-            "rhel-8-for-x86_64-baseos-aus-rpms",
-            true,
-        ),
-        (
-            "a:redhat:openstack:16.1::el8",
-            "8.1",
-            "openstack-16-for-rhel-8-x86_64-rpms",
-            false,
-        ),
-        (
-            "a:redhat:openstack:16::el8",
-            "8.1",
-            "openstack-16-for-rhel-8-x86_64-rpms",
-            true,
-        ),
-        (
-            "a:redhat:openstack:16::el8",
-            "8.2",
-            "openstack-16.1-for-rhel-8-x86_64-rpms",
-            false,
-        ),
-        (
-            "a:redhat:openstack:16.1::el8",
-            "8.2",
-            "openstack-16.1-for-rhel-8-x86_64-rpms",
-            true,
-        ),
-        (
-            "a:redhat:openstack:16.2::el8",
-            "8.2",
-            "openstack-16.1-for-rhel-8-x86_64-rpms",
-            false,
-        ),
-        (
-            "a:redhat:openstack:16.2::el8",
-            "8.4",
-            "openstack-16.2-for-rhel-8-x86_64-rpms",
-            true,
-        ),
-        (
-            "a:redhat:openstack:17.1::el8",
-            "9.2",
-            "openstack-17.1-for-rhel-9-x86_64-rpms",
-            false,
-        ),
-        (
-            "a:redhat:openstack:17.1::el9",
-            "9.2",
-            "openstack-17.1-for-rhel-9-x86_64-rpms",
-            true,
-        ),
-    ] {
+    for (product, version, set, wanted) in STREAMS.iter().copied() {
         let row = format!("python3-gevent - {product} 21.1.2-2 x86_64");
         let hit = hits(
             &row,
