@@ -31,6 +31,8 @@ pub struct Tools<'a> {
     pub reach: &'a Reach,
     /// standard error
     pub console: &'a Console,
+    /// what images are laid beside
+    pub advisories: &'a gather::Advisories,
     /// set when the user wants to stop
     pub cancel: &'a Cancel,
     /// when the run began
@@ -250,6 +252,7 @@ fn predicted_image(plan: &Plan, recipe: &Recipe, judgement: Judgement) -> ImageR
         },
         assessments: judgement.assessments,
         packages_count: None,
+        advisories: None,
         base: None,
         fallback: recipe.from(),
         timings: Vec::new(),
@@ -487,7 +490,7 @@ fn scan_image(
         ..ScanOptions::default()
     };
     let bars = tools.console.scan();
-    let request = request(plan, recipe, target);
+    let request = request(plan, recipe, target, tools);
     let subject = gather::subject(
         target.opened.source(),
         image,
@@ -511,7 +514,12 @@ fn scan_image(
     ))
 }
 
-fn request<'a>(plan: &'a Plan, recipe: &'a Recipe, target: &Target<'_>) -> Request<'a> {
+fn request<'a>(
+    plan: &'a Plan,
+    recipe: &'a Recipe,
+    target: &Target<'_>,
+    tools: &'a Tools<'_>,
+) -> Request<'a> {
     let mut tags = judged_tags(plan);
     if tags.is_empty() {
         tags.extend(target.tag.clone());
@@ -532,6 +540,8 @@ fn request<'a>(plan: &'a Plan, recipe: &'a Recipe, target: &Target<'_>) -> Reque
         build,
         base: plan.scan.base.as_deref(),
         privileged: plan.scan.privileged.unwrap_or(false),
+        advisories: tools.advisories,
+        max_age: plan.scan.max_age,
     }
 }
 
@@ -598,6 +608,10 @@ fn image_report(
         },
         assessments: judgement.assessments.clone(),
         packages_count,
+        advisories: match &subject.advisories {
+            Fact::Known(facts) => Some(facts.clone()),
+            Fact::Unmet(_) => None,
+        },
         base,
         fallback: subject.at_from().or_else(|| recipe.from()),
         timings: vec![("scan", seconds)],

@@ -1,7 +1,10 @@
 //! Fetches the facts that checks need, and turns what could not be had into unmet needs.
 
+mod advisories;
 mod context;
+mod evidence;
 
+pub use advisories::{Advisories, read as read_database};
 pub use context::Context;
 
 use std::{
@@ -134,6 +137,10 @@ pub struct Request<'a> {
     pub base: Option<&'a str>,
     /// the project is marked privileged
     pub privileged: bool,
+    /// the advisories
+    pub advisories: &'a Advisories,
+    /// most days that they may be old
+    pub max_age: i64,
 }
 
 /// Reads the layers of one image and gathers everything else that checks ask for.
@@ -160,6 +167,7 @@ pub fn subject(
         _ => Origins::default(),
     };
     let base = base(image, &origins, request, reach);
+    let advisories = request.advisories.facts(&inventory, request.max_age);
     Ok(Subject {
         reference: request.reference.clone(),
         display_name: request.display_name.clone(),
@@ -169,6 +177,7 @@ pub fn subject(
         platform: image.platform.clone(),
         config: image.config.clone(),
         inventory,
+        advisories,
         base,
         origins,
         privileged: request.privileged,
