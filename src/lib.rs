@@ -53,6 +53,7 @@
 //! violation; *exception*: a rule that does not block for a while. *NEVRA*: name, epoch, version,
 //! release, architecture.
 
+pub mod advisory;
 pub mod check;
 pub mod ci;
 pub mod command;

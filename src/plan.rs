@@ -61,9 +61,14 @@ pub struct ScanPlan {
     pub first_of: Option<Tag>,
     /// base image, when the user says so
     pub base: Option<String>,
+    /// most days that the advisory data may be old
+    pub max_age: i64,
     /// whether the project needs privileges, when the user says so
     pub privileged: Option<bool>,
 }
+
+/// Days after which advisory data is too old to grade by.
+const DEFAULT_MAX_AGE: i64 = 7;
 
 /// One plan for each image.
 pub fn plan(config: &Config) -> Vec<Plan> {
@@ -169,6 +174,8 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
     let first = first_of
         .as_ref()
         .and_then(|version| Tag::next_build(version.as_str(), NO_TAGS).ok());
+    let advisories = value(&scan.advisories);
+    let max_age = advisories.and_then(|advisories| value(&advisories.max_age));
     ScanPlan {
         image: config.scan.clone(),
         platforms: platforms.map(|list| list.value).unwrap_or_default(),
@@ -186,6 +193,7 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         floating_tags: value(&name.floating_tags).unwrap_or_default(),
         first_of,
         base: value(&scan.base),
+        max_age: max_age.map_or(DEFAULT_MAX_AGE, |days| i64::from(days.0)),
         privileged: project.and_then(|project| value(&project.privileged)),
     }
 }

@@ -1,14 +1,30 @@
 //! No unapplied Critical or Important errata.
 
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
 use super::{Check, Need};
-use crate::{finding::Verdict, rule::Rule, subject::Subject};
+use crate::{
+    advisory::{
+        EndOfLife,
+        matching::{Affected, Missing},
+    },
+    finding::{Finding, Verdict},
+    oci::LayerIndex,
+    rule::Rule,
+    subject::{AdvisoryFacts, Fact, Subject},
+};
 
 crate::rule! {
     /// # What it requires
-    /// No package of Red Hat's in the image lacks an erratum of severity Critical or Important.
+    /// No package of Red Hat's in the image lacks an erratum of severity Critical or Important, and
+    /// nothing that it is built of is out of life. That is grade A of the Container Health Index.
     ///
-    /// This version of Plimsoll has no advisory database yet, so the rule is *not assessed*, which is
-    /// never a pass. It blocks only when the configuration marks it as required.
+    /// It is judged by a database of Red Hat's advisories, which `plimsoll advisories update` makes.
+    /// Without one, with one that is too old, and for images that Red Hat does not grade, the rule is
+    /// *not assessed*, which is never a pass. It blocks only when the configuration marks it as
+    /// required.
     ///
     /// # Why
     /// An image is published with grade A only. Red Hat grades it by the Critical and Important
@@ -46,18 +62,150 @@ impl Check for FreeOfCriticalVulnerabilities {
         &[Need::Advisories]
     }
 
-    /// Not reached while [`Need::Advisories`] is never met.
-    fn assess(&self, _subject: &Subject) -> Verdict {
-        Verdict::NotApplicable("there are no advisories to judge by".to_owned())
+    fn assess(&self, subject: &Subject) -> Verdict {
+        let Fact::Known(facts) = &subject.advisories else {
+            return Verdict::NotApplicable("there are no advisories to judge by".to_owned());
+        };
+        let now = facts.as_of.timestamp();
+        let counts = |missing: &&Missing| missing.severity.counts() && missing.released <= now;
+        let missing = facts.matched.missing.iter().filter(counts);
+        let mut findings: Vec<Finding> = missing
+            .flat_map(|missing| findings(missing, now, subject))
+            .collect();
+        findings.extend(ended(facts, now, subject));
+        if findings.is_empty() {
+            let assumed = if facts.matched.is_assumed() {
+                "; its repositories are assumed"
+            } else {
+                ""
+            };
+            let note = format!(
+                "{} packages against the advisories of {}{assumed}",
+                facts.matched.scanned,
+                day(facts.data)
+            );
+            return Verdict::Passed { note: Some(note) };
+        }
+        Verdict::Failed(findings)
     }
+}
+
+/// One for each layer that brought affected packages, so that each has the line to change.
+fn findings(missing: &Missing, now: Timestamp, subject: &Subject) -> Vec<Finding> {
+    let mut layers: BTreeMap<LayerIndex, Vec<&Affected>> = BTreeMap::new();
+    for package in &missing.packages {
+        layers.entry(package.layer).or_default().push(package);
+    }
+    let age = (now.as_second() - missing.released.as_second()) / 86_400;
+    let finding = |(layer, packages): (LayerIndex, Vec<&Affected>)| {
+        let each = packages
+            .iter()
+            .map(|package| format!("{} (fixed in {})", package.installed, package.fixed));
+        let each: Vec<_> = each.collect();
+        let message = format!(
+            "{} is not applied: {}, {age} days old: {}",
+            missing.id,
+            missing.severity,
+            each.join(", ")
+        );
+        let mut finding = Finding::new(format!("{}@{}", missing.id, layer), message)
+            .at(subject.at_layer(layer))
+            .in_layer(layer)
+            .remedy("build on a newer base image, or update the packages in the Dockerfile");
+        finding.package = packages
+            .first()
+            .map(|package| package.installed.to_string());
+        finding.advisory = Some(missing.id.clone());
+        finding
+    };
+    layers.into_iter().map(finding).collect()
+}
+
+fn ended(facts: &AdvisoryFacts, now: Timestamp, subject: &Subject) -> Vec<Finding> {
+    let today = day(now);
+    let ended = facts
+        .matched
+        .ends_of_life
+        .iter()
+        .filter(|end| end.last_day < today);
+    let finding = |end: &EndOfLife| {
+        Finding::new(
+            &*end.product,
+            format!("{} is out of life since {}", end.name, end.last_day),
+        )
+        .at(subject.at_from())
+        .remedy("build on a release that is still supported")
+    };
+    ended.map(finding).collect()
+}
+
+fn day(at: Timestamp) -> jiff::civil::Date {
+    at.to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::civil::date;
+
+    use super::*;
     use crate::{
+        advisory::{
+            AdvisoryKind, FixedEvr, Severity,
+            grade::{AsOf, Grade, Health, Unknown},
+            matching::Matched,
+        },
         check::{assess, testing::Image},
         finding::Outcome,
+        rpm::Nevra,
     };
+
+    fn missing(id: &str, severity: Severity, released: &str, layers: &[u32]) -> Missing {
+        let package = |layer: &u32| Affected {
+            installed: Nevra {
+                name: "tar".to_owned(),
+                epoch: Some(2),
+                version: "1.30".to_owned(),
+                release: "4.el8".to_owned(),
+                arch: Some("x86_64".to_owned()),
+            },
+            fixed: FixedEvr::parse("2:1.30-5.el8").expect("an evr"),
+            layer: LayerIndex(*layer),
+            product: "cpe:/o:redhat:enterprise_linux:8".to_owned(),
+        };
+        Missing {
+            id: id.to_owned(),
+            kind: AdvisoryKind::Security,
+            severity,
+            released: released.parse().expect("a time"),
+            title: String::new(),
+            cves: Vec::new(),
+            packages: layers.iter().map(package).collect(),
+        }
+    }
+
+    fn outcome(health: Health, missing: Vec<Missing>) -> Outcome {
+        let mut subject = Image::good().build();
+        subject.advisories = Fact::Known(AdvisoryFacts {
+            matched: Matched {
+                missing,
+                scanned: 7,
+                ..Matched::default()
+            },
+            health,
+            as_of: AsOf::Day(date(2024, 2, 1)),
+            data: "2024-01-31T00:00:00Z".parse().expect("a time"),
+            source: String::new(),
+        });
+        let only = |rule: &Rule| rule.id == "free_of_critical_vulnerabilities";
+        assess(&subject, only).remove(0).outcome
+    }
+
+    fn graded() -> Health {
+        Health::Graded {
+            grade: Grade::A,
+            timeline: Vec::new(),
+        }
+    }
 
     #[test]
     fn without_advisories_nothing_is_said() {
@@ -68,5 +216,58 @@ mod tests {
             panic!("assessed");
         };
         assert!(reason.contains("advisory database"), "{reason}");
+        let unknown = outcome(Health::Unknown(Unknown::NothingSigned), Vec::new());
+        assert!(matches!(unknown, Outcome::NotAssessed(_)));
+    }
+
+    #[test]
+    fn critical_and_important_errata_fail_on_the_line_of_their_layer() {
+        let list = vec![
+            missing(
+                "RHSA-2024:1",
+                Severity::Important,
+                "2024-01-01T00:00:00Z",
+                &[0, 3],
+            ),
+            missing(
+                "RHSA-2024:2",
+                Severity::Moderate,
+                "2024-01-01T00:00:00Z",
+                &[0],
+            ),
+            missing(
+                "RHSA-2024:3",
+                Severity::Critical,
+                "2024-02-02T00:00:00Z",
+                &[0],
+            ),
+        ];
+        let Outcome::Assessed(Verdict::Failed(findings)) = outcome(graded(), list) else {
+            panic!("not failed");
+        };
+        assert_eq!(findings.len(), 2, "{findings:?}");
+        assert_eq!(
+            findings[0].message,
+            "RHSA-2024:1 is not applied: Important, 31 days old: tar-2:1.30-4.el8.x86_64 (fixed in 2:1.30-5.el8)"
+        );
+        assert_eq!(findings[1].layer, Some(LayerIndex(3)));
+        assert_eq!(findings[1].advisory.as_deref(), Some("RHSA-2024:1"));
+    }
+
+    #[test]
+    fn moderate_errata_and_those_of_the_future_pass() {
+        let list = vec![missing(
+            "RHSA-2024:2",
+            Severity::Moderate,
+            "2024-01-01T00:00:00Z",
+            &[0],
+        )];
+        let Outcome::Assessed(Verdict::Passed { note }) = outcome(graded(), list) else {
+            panic!("not passed");
+        };
+        assert_eq!(
+            note.as_deref(),
+            Some("7 packages against the advisories of 2024-01-31")
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! What a failure weighs is not decided here but in [`crate::policy`].
 
 use crate::{
+    advisory::grade::Health,
     finding::{Assessment, Outcome, Verdict},
     rule::{Level, Rule},
     subject::{Fact, Subject},
@@ -42,7 +43,7 @@ pub enum Need {
     Packages,
     /// `Subject::inventory.modified`; met when there are no packages at all, which is a finding
     ModifiedFiles,
-    /// the advisory database
+    /// [`Subject::advisories`], with a grade
     Advisories,
 }
 
@@ -57,10 +58,13 @@ impl Need {
                 Fact::Unmet(_) => None,
                 Fact::Known(_) => reason(&inventory.modified),
             },
-            Self::Advisories => Some(
-                "needs the advisory database, which this version of Plimsoll does not have yet"
-                    .to_owned(),
-            ),
+            Self::Advisories => match &subject.advisories {
+                Fact::Unmet(reason) => Some(reason.clone()),
+                Fact::Known(facts) => match &facts.health {
+                    Health::Unknown(why) => Some(why.to_string()),
+                    Health::Graded { .. } => None,
+                },
+            },
         }
     }
 }

@@ -72,6 +72,7 @@ impl Image {
                     preflight_modified: Fact::Known(PreflightModified { files: Vec::new() }),
                     secrets: Vec::new(),
                 },
+                advisories: Fact::Unmet("there is no advisory database".to_owned()),
                 base: Fact::Unmet("no base given".to_owned()),
                 origins: Origins::default(),
                 privileged: false,

@@ -1,6 +1,7 @@
 //! The commands, each a few lines over the modules above, and the edge where the process's
 //! arguments, environment and streams come in.
 
+mod advisories;
 mod reports;
 mod signals;
 mod text;
@@ -13,6 +14,7 @@ use std::{
 };
 
 use crate::{
+    advisory::grade::AsOf,
     check,
     ci::Ci,
     config::{
@@ -21,7 +23,7 @@ use crate::{
     },
     engine::{Cancel, EngineEnvironment},
     error::{Error, ExitCode},
-    gather::Reach,
+    gather::{Advisories, Reach},
     pipeline::{self, Tools},
     plan,
     progress::{Console, Mode, Redactor},
@@ -77,6 +79,12 @@ fn dispatch(
         Command::Completions { shell } => Cli::completions(*shell),
         Command::Man => {
             Cli::man(&ExitCode::help()).map_err(|error| Error::Bug(error.to_string()))?
+        }
+        Command::Advisories(command) => {
+            let stderr = process.stderr.clone();
+            let tell = |text: &str| say(&stderr, text);
+            let now = (process.now)();
+            advisories::run(command, environment, &process.directory, now, &tell)?.into_bytes()
         }
         Command::Run(_) | Command::Check(_) | Command::Build(_) | Command::Scan(_) => {
             return stages(cli, environment, &mut process);
@@ -160,7 +168,10 @@ fn stages(
         _ => auth_store(environment)?,
     };
     let reach = reach(environment, auth, signals.cancel());
+    let database = advisories::database_path(environment);
+    let advisories = Advisories::read(database.as_deref(), AsOf::Instant(now));
     let tools = Tools {
+        advisories: &advisories,
         reach: &reach,
         console: &console,
         cancel: signals.cancel(),

@@ -27,6 +27,14 @@ pub(super) const RUN: &str = "Examples:
 Paths on the command line are relative to the current directory, those of plimsoll.yaml and of the
 environment to the repository root.";
 
+pub(super) const ADVISORIES: &str = "Examples:
+  plimsoll advisories update --from csaf_advisories_2026-11-20.tar.zst
+  plimsoll advisories status
+  plimsoll advisories show RHSA-2024:0010
+
+Nothing is fetched from the network: bring the archive and `repository-to-cpe.json` from
+https://security.access.redhat.com/data/ by other means.";
+
 pub(super) const CHECK: &str = "Examples:
   plimsoll check
   plimsoll check --context images/api --file Containerfile --format github";

@@ -1,7 +1,10 @@
 //! Fetches the facts that checks need, and turns what could not be had into unmet needs.
 
+mod advisories;
 mod context;
+mod evidence;
 
+pub use advisories::{Advisories, read as read_database};
 pub use context::{Context, malformed_ignore};
 
 use std::{
@@ -135,6 +138,10 @@ pub struct Request<'a> {
     pub base: Option<&'a str>,
     /// the project is marked privileged
     pub privileged: bool,
+    /// the advisories
+    pub advisories: &'a Advisories,
+    /// most days that they may be old
+    pub max_age: i64,
 }
 
 /// Reads the layers of one image and gathers everything else that checks ask for.
@@ -171,6 +178,7 @@ pub fn subject(
         }
         Fact::Unmet(reason) => tracing::info!(reason, "base image not known"),
     }
+    let advisories = request.advisories.facts(&inventory, request.max_age);
     Ok(Subject {
         reference: request.reference.clone(),
         display_name: request.display_name.clone(),
@@ -180,6 +188,7 @@ pub fn subject(
         platform: image.platform.clone(),
         config: image.config.clone(),
         inventory,
+        advisories,
         base,
         origins,
         privileged: request.privileged,

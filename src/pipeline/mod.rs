@@ -12,7 +12,7 @@ use crate::{
     config::Stage,
     engine::Cancel,
     error::{Error, ExitCode},
-    gather::Reach,
+    gather::{Advisories, Reach},
     plan::Plan,
     progress::Console,
     report::Report,
@@ -25,6 +25,8 @@ pub struct Tools<'a> {
     pub reach: &'a Reach,
     /// standard error
     pub console: &'a Console,
+    /// what images are laid beside
+    pub advisories: &'a Advisories,
     /// set when the user wants to stop
     pub cancel: &'a Cancel,
     /// when the run began

@@ -115,6 +115,7 @@ fn predicted_image(plan: &Plan, recipe: &Recipe, judgement: Judgement) -> ImageR
         },
         assessments: judgement.assessments,
         packages_count: None,
+        advisories: None,
         base: None,
         fallback: recipe.from(),
         timings: Vec::new(),

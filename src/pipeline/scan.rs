@@ -120,7 +120,7 @@ fn scan_image(
         ..ScanOptions::default()
     };
     let bars = tools.console.scan();
-    let request = request(plan, recipe, target);
+    let request = request(plan, recipe, target, tools);
     let subject = gather::subject(
         target.opened.source(),
         image,
@@ -144,7 +144,12 @@ fn scan_image(
     ))
 }
 
-fn request<'a>(plan: &'a Plan, recipe: &'a Recipe, target: &Target<'_>) -> Request<'a> {
+fn request<'a>(
+    plan: &'a Plan,
+    recipe: &'a Recipe,
+    target: &Target<'_>,
+    tools: &'a Tools<'_>,
+) -> Request<'a> {
     let mut tags = judged_tags(plan);
     // The tag of an image that was named goes before what the file says of the one that is built.
     if tags.is_empty() || (target.tag.is_some() && !plan.scan.tags_given) {
@@ -165,6 +170,8 @@ fn request<'a>(plan: &'a Plan, recipe: &'a Recipe, target: &Target<'_>) -> Reque
         build,
         base: plan.scan.base.as_deref(),
         privileged: plan.scan.privileged.unwrap_or(false),
+        advisories: tools.advisories,
+        max_age: plan.scan.max_age,
     }
 }
 
@@ -226,6 +233,10 @@ fn image_report(
         },
         assessments: judgement.assessments.clone(),
         packages_count,
+        advisories: match &subject.advisories {
+            Fact::Known(facts) => Some(facts.clone()),
+            Fact::Unmet(_) => None,
+        },
         base,
         fallback: subject.at_from().or_else(|| recipe.from()),
         timings: vec![("scan", seconds)],

@@ -6,7 +6,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{ImageReport, LintLevel, Report, ReportKind, Reporter, view};
-use crate::finding::{Assessment, Finding, Outcome};
+use crate::{
+    advisory::{
+        grade::{Health, Span},
+        matching::{Affected, Missing},
+    },
+    finding::{Assessment, Finding, Outcome},
+    subject::AdvisoryFacts,
+};
 
 /// Version of the contract: the first number changes when something is taken away or changes its
 /// meaning, the second when something is added.
@@ -258,7 +265,53 @@ fn image_document(image: &ImageReport, items: &[view::Item<'_>]) -> ImageDocumen
             digest: base.digest.as_ref().map(ToString::to_string),
             layers: base.layers,
         }),
+        ..graded(image.advisories.as_ref())
+    }
+}
+
+/// The fields that come from the advisory database.
+fn graded(facts: Option<&AdvisoryFacts>) -> ImageDocument {
+    let Some(facts) = facts else {
+        return ImageDocument::default();
+    };
+    let day = |at: jiff::Timestamp| at.to_zoned(jiff::tz::TimeZone::UTC).date().to_string();
+    let (grade, timeline) = match &facts.health {
+        Health::Graded { grade, timeline } => (grade.to_string(), timeline.as_slice()),
+        Health::Unknown(_) => ("Unknown".to_owned(), [].as_slice()),
+    };
+    let span = |span: &Span| GradeSpan {
+        grade: span.grade.to_string(),
+        from: day(span.start),
+        until: span.end.map(day),
+    };
+    ImageDocument {
+        grade: Some(grade),
+        grade_as_of: Some(day(facts.as_of.timestamp())),
+        timeline: timeline.iter().map(span).collect(),
+        advisories: facts.matched.missing.iter().map(advisory).collect(),
         ..ImageDocument::default()
+    }
+}
+
+fn advisory(missing: &Missing) -> AdvisoryDocument {
+    let package = |affected: &Affected| {
+        let installed = &affected.installed;
+        let epoch = installed
+            .epoch
+            .map_or_else(String::new, |epoch| format!("{epoch}:"));
+        AdvisoryPackage {
+            name: installed.name.clone(),
+            installed: format!("{epoch}{}-{}", installed.version, installed.release),
+            fixed: affected.fixed.to_string(),
+            layer: Some(affected.layer.0),
+        }
+    };
+    AdvisoryDocument {
+        id: missing.id.clone(),
+        severity: missing.severity.to_string(),
+        released: missing.released.to_string(),
+        cves: missing.cves.clone(),
+        packages: missing.packages.iter().map(package).collect(),
     }
 }
 

@@ -29,6 +29,7 @@ pub use crate::finding::{Lint, LintLevel};
 use crate::{
     finding::{Assessment, Location},
     oci::{Digest, Platform},
+    subject::AdvisoryFacts,
 };
 
 /// Which image was judged.
@@ -66,6 +67,8 @@ pub struct ImageReport {
     pub assessments: Vec<Assessment>,
     /// installed packages, keys not counted; `None` when they could not be read
     pub packages_count: Option<usize>,
+    /// the image against the advisory database, when there is one
+    pub advisories: Option<AdvisoryFacts>,
     /// base image
     pub base: Option<BaseSummary>,
     /// where to point when nothing nearer is known: the last `FROM`

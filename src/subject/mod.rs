@@ -1,8 +1,10 @@
 //! The immutable facts of one image. Checks read it and nothing else.
 
+mod advisories;
 mod facts;
 mod tree;
 
+pub use advisories::AdvisoryFacts;
 pub use facts::{
     Change, ChangeKind, Entry, EntryKind, Fact, FileProblem, Inventory, LayerFacts, Packages,
     PreflightModified, SecretTrace,
@@ -46,6 +48,8 @@ pub struct Subject {
     pub config: ImageConfig,
     /// what lies in the layers
     pub inventory: Inventory,
+    /// the image against the advisory database
+    pub advisories: Fact<AdvisoryFacts>,
     /// the base image
     pub base: Fact<BaseImage>,
     /// where it comes from in the Dockerfile; default when there is none

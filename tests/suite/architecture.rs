@@ -27,6 +27,7 @@ const ORDER: &[&str] = &[
     "finding",
     "dockerfile",
     // judge
+    "advisory",
     "subject",
     "inventory",
     "check",

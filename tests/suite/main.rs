@@ -7,6 +7,7 @@
     reason = "tests may panic, read files and say what they skip"
 )]
 
+mod advisories;
 mod architecture;
 mod config;
 mod dependencies;

@@ -126,6 +126,7 @@ fn image(findings: usize) -> ImageReport {
             ),
         ],
         packages_count: Some(215),
+        advisories: None,
         base: Some(BaseSummary {
             reference: "registry.example.com/base:1".to_owned(),
             digest: None,

@@ -1,0 +1,260 @@
+//! What is checked when a file is opened: first that it is whole, then that every reference in it
+//! points at something.
+
+use jiff::Timestamp;
+
+use super::{
+    Database, DatabaseError,
+    format::{
+        ADVISORY, CHECKSUM, DELETED, DOCUMENT, END, FORMAT, HEADER, MAGIC, META, NAME, REPOSITORY,
+        REPOSITORY_CPE, ROW, SECTIONS, Section, TEXT,
+    },
+    reader::{record, u16_at, u32_at, u64_at},
+    writer::checksum,
+};
+use crate::advisory::{AdvisoryId, Severity};
+
+pub(super) fn open(file: &[u8]) -> Result<Database<'_>, DatabaseError> {
+    if file.get(..MAGIC.len()) != Some(&MAGIC) {
+        return Err(DatabaseError::NotADatabase);
+    }
+    let actual = file.len() as u64;
+    let header = file.get(..CHECKSUM.end).ok_or(DatabaseError::Length {
+        expected: HEADER as u64,
+        actual,
+    })?;
+    match u32_at(header, 8) {
+        FORMAT => {}
+        0 => return Err(DatabaseError::Checksum),
+        found => {
+            return Err(DatabaseError::Newer {
+                found,
+                known: FORMAT,
+            });
+        }
+    }
+    let expected = u64_at(header, 16);
+    if expected != actual || file.len() < HEADER {
+        return Err(DatabaseError::Length { expected, actual });
+    }
+    if checksum(file) != header[CHECKSUM] {
+        return Err(DatabaseError::Checksum);
+    }
+    let mut sections: [&[u8]; SECTIONS] = [&[]; SECTIONS];
+    for (number, section) in Section::ALL.into_iter().enumerate() {
+        let at = CHECKSUM.end + number * 16;
+        let (offset, len) = (u64_at(file, at), u64_at(file, at + 8));
+        let end = offset
+            .checked_add(len)
+            .and_then(|end| usize::try_from(end).ok());
+        let range = usize::try_from(offset)
+            .ok()
+            .zip(end)
+            .map(|(start, end)| start..end);
+        let found = range.and_then(|range| file.get(range));
+        sections[number] = found.ok_or_else(|| wrong(section, "it lies outside of the file"))?;
+    }
+    let strings = sections[Section::Strings as usize];
+    let strings =
+        str::from_utf8(strings).map_err(|_| wrong(Section::Strings, "it is not UTF-8"))?;
+    let database = Database { strings, sections };
+    references(&database)?;
+    Ok(database)
+}
+
+fn wrong(section: Section, problem: &'static str) -> DatabaseError {
+    DatabaseError::Section {
+        section: section.name(),
+        problem,
+    }
+}
+
+fn references(database: &Database<'_>) -> Result<(), DatabaseError> {
+    if database.section(Section::Meta).len() != META {
+        return Err(wrong(Section::Meta, "it has another length"));
+    }
+    time(database, Section::Meta, database.section(Section::Meta), 0)?;
+    text(database, Section::Meta, database.section(Section::Meta), 8)?;
+    for section in [
+        Section::Evrs,
+        Section::Cpes,
+        Section::Modules,
+        Section::Cves,
+    ] {
+        each::<TEXT>(database, section, |own| text(database, section, own, 0))?;
+    }
+    rows(database)?;
+    spans::<NAME>(
+        database,
+        Section::Names,
+        8,
+        database.len(Section::Rows, ROW),
+    )?;
+    spans::<REPOSITORY>(
+        database,
+        Section::Repositories,
+        8,
+        database.len(Section::RepositoryCpes, REPOSITORY_CPE),
+    )?;
+    spans::<ADVISORY>(
+        database,
+        Section::Advisories,
+        24,
+        database.len(Section::Cves, TEXT),
+    )?;
+    sorted::<NAME>(database, Section::Names)?;
+    sorted::<REPOSITORY>(database, Section::Repositories)?;
+    advisories(database)?;
+    let cpes = database.len(Section::Cpes, TEXT);
+    each::<REPOSITORY_CPE>(database, Section::RepositoryCpes, |own| {
+        below(Section::RepositoryCpes, usize::from(u16_at(own, 0)), cpes)
+    })?;
+    each::<END>(database, Section::Ends, |own| {
+        [0, 8, 16]
+            .into_iter()
+            .try_for_each(|at| text(database, Section::Ends, own, at))
+    })?;
+    documents(database)
+}
+
+/// Every record of a section, which holds whole records alone.
+fn each<const N: usize>(
+    database: &Database<'_>,
+    section: Section,
+    check: impl FnMut(&[u8; N]) -> Result<(), DatabaseError>,
+) -> Result<(), DatabaseError> {
+    let (records, rest) = database.section(section).as_chunks::<N>();
+    if !rest.is_empty() {
+        return Err(wrong(section, "it ends within a record"));
+    }
+    records.iter().try_for_each(check)
+}
+
+fn below(section: Section, number: usize, count: usize) -> Result<(), DatabaseError> {
+    (number < count)
+        .then_some(())
+        .ok_or_else(|| wrong(section, "it refers to something that is not there"))
+}
+
+fn text(
+    database: &Database<'_>,
+    section: Section,
+    record: &[u8],
+    at: usize,
+) -> Result<(), DatabaseError> {
+    let (offset, len) = (u32_at(record, at) as usize, u32_at(record, at + 4) as usize);
+    let found = database.strings.get(offset..offset.saturating_add(len));
+    found
+        .map(|_| ())
+        .ok_or_else(|| wrong(section, "a text of it lies outside of the texts"))
+}
+
+fn time(_: &Database<'_>, section: Section, record: &[u8], at: usize) -> Result<(), DatabaseError> {
+    let seconds = u64_at(record, at).cast_signed();
+    Timestamp::from_second(seconds)
+        .map(|_| ())
+        .map_err(|_| wrong(section, "it holds an impossible time"))
+}
+
+fn rows(database: &Database<'_>) -> Result<(), DatabaseError> {
+    let evrs = database.len(Section::Evrs, TEXT);
+    let advisories = database
+        .len(Section::Advisories, ADVISORY)
+        .saturating_sub(1);
+    let cpes = database.len(Section::Cpes, TEXT);
+    let modules = database.len(Section::Modules, TEXT);
+    each::<ROW>(database, Section::Rows, |own| {
+        below(Section::Rows, u32_at(own, 0) as usize, evrs)?;
+        below(Section::Rows, u32_at(own, 4) as usize, advisories)?;
+        below(Section::Rows, usize::from(u16_at(own, 8)), cpes)?;
+        below(Section::Rows, usize::from(u16_at(own, 10)), modules + 1)
+    })
+}
+
+/// Records that begin with a text and hold where their span of another section begins; the last one
+/// only ends the span before it.
+fn spans<const N: usize>(
+    database: &Database<'_>,
+    section: Section,
+    at: usize,
+    count: usize,
+) -> Result<(), DatabaseError> {
+    let mut last = 0;
+    each::<N>(database, section, |own| {
+        text(database, section, own, 0)?;
+        let first = u32_at(own, at) as usize;
+        if first < last {
+            return Err(wrong(section, "its spans overlap"));
+        }
+        last = first;
+        Ok(())
+    })?;
+    let ended = database.len(section, N) > 0 && last == count;
+    ended
+        .then_some(())
+        .ok_or_else(|| wrong(section, "its spans do not end where they should"))
+}
+
+/// Names that are looked up must be in order, or some would not be found.
+fn sorted<const N: usize>(database: &Database<'_>, section: Section) -> Result<(), DatabaseError> {
+    let name = |at| database.text(record::<N>(database.section(section), at), 0);
+    let count = database.len(section, N).saturating_sub(1);
+    let sorted = (1..count).all(|at| name(at - 1) < name(at));
+    sorted
+        .then_some(())
+        .ok_or_else(|| wrong(section, "it is not sorted"))
+}
+
+fn advisories(database: &Database<'_>) -> Result<(), DatabaseError> {
+    let section = Section::Advisories;
+    let mut last: Option<AdvisoryId> = None;
+    let mut left = database.len(section, ADVISORY).saturating_sub(1);
+    each::<ADVISORY>(database, section, |own| {
+        text(database, section, own, 8)?;
+        time(database, section, own, 16)?;
+        below(section, u32_at(own, 28) as usize, Severity::ALL.len())?;
+        if left == 0 {
+            return Ok(());
+        }
+        left -= 1;
+        let id: AdvisoryId = database
+            .text(own, 0)
+            .parse()
+            .map_err(|_| wrong(section, "it holds an id that is none"))?;
+        if last.as_ref().is_some_and(|last| *last >= id) {
+            return Err(wrong(section, "it is not sorted"));
+        }
+        last = Some(id);
+        Ok(())
+    })
+}
+
+fn documents(database: &Database<'_>) -> Result<(), DatabaseError> {
+    let section = Section::Documents;
+    let advisories = database.len(Section::Advisories, ADVISORY) - 1;
+    let mut next = 0;
+    each::<DOCUMENT>(database, section, |own| {
+        text(database, section, own, 0)?;
+        time(database, section, own, 8)?;
+        let id = database.text(own, 0);
+        if id.parse::<AdvisoryId>().is_err() {
+            return Err(wrong(section, "it holds an id that is none"));
+        }
+        let number = u32_at(own, 48);
+        if number == DELETED {
+            return Ok(());
+        }
+        let known = number == next
+            && database.text(
+                record::<ADVISORY>(database.section(Section::Advisories), next as usize),
+                0,
+            ) == id;
+        next += 1;
+        known
+            .then_some(())
+            .ok_or_else(|| wrong(section, "it does not go with the advisories"))
+    })?;
+    let all = next as usize == advisories;
+    all.then_some(())
+        .ok_or_else(|| wrong(section, "it does not go with the advisories"))
+}

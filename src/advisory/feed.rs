@@ -1,0 +1,132 @@
+//! The small files beside the advisories: the map of repositories to products, and the lists of
+//! changed and deleted documents.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::AdvisoryId;
+
+/// Repositories with their CPEs, as [`super::database::Contents::set_repositories`] takes them.
+pub type Repositories = BTreeMap<String, BTreeSet<String>>;
+
+/// A file that is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FeedError {
+    /// the map
+    #[error("the map of repositories to products cannot be read: {0}")]
+    Repositories(String),
+    /// a list
+    #[error(
+        "line {line} is not a document's path and a time, such as `\"2024/rhsa-2024_0010.json\",\"2025-02-18T14:28:08+00:00\"`"
+    )]
+    Line {
+        /// from 1
+        line: usize,
+    },
+}
+
+#[derive(Deserialize)]
+struct Map {
+    data: BTreeMap<String, Cpes>,
+}
+
+#[derive(Deserialize)]
+struct Cpes {
+    #[serde(default)]
+    cpes: BTreeSet<String>,
+}
+
+/// Reads `repository-to-cpe.json`.
+pub fn repositories(json: &[u8]) -> Result<Repositories, FeedError> {
+    let map: Map =
+        serde_json::from_slice(json).map_err(|error| FeedError::Repositories(error.to_string()))?;
+    Ok(map
+        .data
+        .into_iter()
+        .map(|(name, entry)| (name, entry.cpes))
+        .collect())
+}
+
+/// A line of `changes.csv` or `deletions.csv`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// as written, `2024/rhsa-2024_0010.json`
+    pub path: String,
+    /// the advisory; `None` for documents of other kinds
+    pub id: Option<AdvisoryId>,
+    /// when
+    pub at: Timestamp,
+}
+
+/// Reads `changes.csv` or `deletions.csv`.
+pub fn changes(csv: &str) -> Result<Vec<Changed>, FeedError> {
+    let lines = (1..)
+        .zip(csv.lines())
+        .filter(|(_, line)| !line.trim().is_empty());
+    let read = |(line, text): (usize, &str)| {
+        let (path, at) = text.split_once(',').ok_or(FeedError::Line { line })?;
+        let [path, at] = [path, at].map(|field| field.trim().trim_matches('"'));
+        let at = at.parse().map_err(|_| FeedError::Line { line })?;
+        if path.is_empty() {
+            return Err(FeedError::Line { line });
+        }
+        Ok(Changed {
+            path: path.to_owned(),
+            id: id_of_path(path),
+            at,
+        })
+    };
+    lines.map(read).collect()
+}
+
+/// The advisory that a document's path names: `2024/rhsa-2024_0010.json` is `RHSA-2024:0010`.
+pub fn id_of_path(path: &str) -> Option<AdvisoryId> {
+    let name = path.rsplit('/').next()?.strip_suffix(".json")?;
+    name.to_ascii_uppercase().replacen('_', ":", 1).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_map_is_read() {
+        let map = repositories(br#"{"data": {"b": {"cpes": ["cpe:/o:redhat:x:1"], "repo_relative_urls": ["u"]}, "a": {}}}"#)
+            .expect("a map");
+        assert_eq!(map["b"].len(), 1);
+        assert!(map["a"].is_empty());
+        for bad in [
+            "",
+            "{}",
+            r#"{"data": []}"#,
+            r#"{"data": {"a": {"cpes": "x"}}}"#,
+        ] {
+            assert!(repositories(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn lists_of_changes_are_read_strictly() {
+        let list = changes("\"2024/rhsa-2024_0010.json\",\"2025-02-18T14:28:08+00:00\"\n\n2024/cve-2024-1.json,2025-02-18T14:28:08Z\n")
+            .expect("a list");
+        assert_eq!(
+            list[0].id.as_ref().map(AdvisoryId::as_str),
+            Some("RHSA-2024:0010")
+        );
+        assert_eq!((list[1].id.as_ref(), list[1].at), (None, list[0].at));
+        for bad in [
+            "x",
+            "\"a\",\"yesterday\"",
+            ",2025-02-18T14:28:08Z",
+            "<html>",
+        ] {
+            assert_eq!(
+                changes(&format!("\n{bad}")),
+                Err(FeedError::Line { line: 2 }),
+                "{bad}"
+            );
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Which advisories an image lacks.
+//!
+//! A package lacks an advisory when it is Red Hat's, the advisory ships a newer build of it for its
+//! architecture and module stream, and in a product that the image draws from. Every such advisory is
+//! kept, not the newest alone: the grade goes by the oldest. Content that is no rpm is not looked at.
+
+mod evidence;
+mod scope;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+
+use self::scope::{Scope, Scopes, Verdict};
+pub use self::{
+    evidence::{Evidence, Installed, LayerEvidence},
+    scope::Basis,
+};
+use super::{
+    AdvisoryKind, Cpe, EndOfLife, FixedEvr, Severity,
+    csaf::module_of,
+    database::{Database, RowRef},
+};
+use crate::{oci::LayerIndex, rpm::Nevra};
+
+/// An advisory that is not applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// id
+    pub id: String,
+    /// kind, by the id
+    pub kind: AdvisoryKind,
+    /// severity
+    pub severity: Severity,
+    /// when the fix was shipped
+    pub released: Timestamp,
+    /// title without the kind in front
+    pub title: String,
+    /// the vulnerabilities it fixes
+    pub cves: Vec<String>,
+    /// the packages that lack it, in the order of the package list
+    pub packages: Vec<Affected>,
+}
+
+/// A package that lacks an advisory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Affected {
+    /// as installed
+    pub installed: Nevra,
+    /// the first build with the fix
+    pub fixed: FixedEvr,
+    /// the layer that brought the package
+    pub layer: LayerIndex,
+    /// CPE of the product that ships the fix
+    pub product: String,
+}
+
+/// A product that the image draws from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Product {
+    /// as a CPE
+    pub cpe: String,
+    /// how that is known; the best, when there are several
+    pub basis: Basis,
+}
+
+/// What came of matching a list of packages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Matched {
+    /// advisories not applied, the worst first, then the oldest
+    pub missing: Vec<Missing>,
+    /// for information: fixes of the main stream for what the image's own stream (EUS and its like)
+    /// has no fix for
+    pub main_stream: Vec<Missing>,
+    /// packages that were looked up
+    pub scanned: usize,
+    /// packages that were not, because Red Hat did not sign them
+    pub not_scanned: Vec<Nevra>,
+    /// products that the packages come from
+    pub products: Vec<Product>,
+    /// products and module streams in use that have an end of life, ended or not
+    pub ends_of_life: Vec<EndOfLife>,
+    /// what was unclear
+    pub notes: Vec<String>,
+}
+
+impl Matched {
+    /// Some product is assumed only.
+    pub fn is_assumed(&self) -> bool {
+        self.products
+            .iter()
+            .any(|product| product.basis == Basis::Assumed)
+    }
+}
+
+/// Matches packages against the database.
+pub fn matches(database: &Database<'_>, evidence: &Evidence, packages: &[Installed]) -> Matched {
+    let mut search = Search {
+        database,
+        modules: (1..)
+            .zip(database.modules())
+            .map(|(number, module)| (module, number))
+            .collect(),
+        missing: BTreeMap::new(),
+        main_stream: BTreeMap::new(),
+    };
+    let mut scopes = Scopes::new(database, evidence);
+    let mut matched = Matched::default();
+    let mut modules = BTreeSet::new();
+    for package in packages
+        .iter()
+        .filter(|package| package.nevra.name != "gpg-pubkey")
+    {
+        if !package.is_red_hat() {
+            matched.not_scanned.push(package.nevra.clone());
+            continue;
+        }
+        matched.scanned += 1;
+        let module = package.module.as_deref().and_then(module_of);
+        let number = scopes.of(package);
+        if let Some(scope) = scopes.get(number) {
+            search.look_up(package, module.as_deref(), scope);
+        }
+        modules.extend(module);
+    }
+    let mut products: BTreeMap<&Cpe, Basis> = BTreeMap::new();
+    for (cpe, basis) in scopes.made().iter().flat_map(|scope| &scope.products) {
+        let best = products.entry(cpe).or_insert(*basis);
+        *best = (*best).min(*basis);
+    }
+    matched.ends_of_life = ends_of_life(database, &products, &modules, evidence);
+    let product = |(cpe, basis): (&Cpe, Basis)| Product {
+        cpe: cpe.to_string(),
+        basis,
+    };
+    matched.products = products.into_iter().map(product).collect();
+    matched.notes = scopes.notes.iter().cloned().collect();
+    matched.missing = search.report(&search.missing);
+    matched.main_stream = search.report(&search.main_stream);
+    matched
+}
+
+/// Life-cycle dates of what is in use.
+fn ends_of_life(
+    database: &Database<'_>,
+    products: &BTreeMap<&Cpe, Basis>,
+    modules: &BTreeSet<String>,
+    evidence: &Evidence,
+) -> Vec<EndOfLife> {
+    let mut keys: BTreeSet<String> = products.keys().map(|cpe| cpe.key()).collect();
+    if let Some(major) = evidence.major() {
+        keys.extend(modules.iter().map(|module| format!("el{major}/{module}")));
+        // the extended life-cycle support of a major version goes on after its end
+        if keys.contains(&format!("redhat:rhel_els:{major}")) {
+            keys.remove(&format!("redhat:enterprise_linux:{major}"));
+        }
+    }
+    let mut ends = database.ends_of_life();
+    ends.retain(|end| keys.contains(&end.product));
+    ends
+}
+
+/// Affected packages by the number of the advisory.
+type Found = BTreeMap<u32, Vec<(Affected, u32)>>;
+
+struct Search<'a> {
+    database: &'a Database<'a>,
+    modules: HashMap<&'a str, u16>,
+    missing: Found,
+    main_stream: Found,
+}
+
+impl Search<'_> {
+    fn look_up(&mut self, package: &Installed, module: Option<&str>, scope: &Scope) {
+        let nevra = &package.nevra;
+        let module = match module {
+            None => 0,
+            Some(label) => match self.modules.get(label) {
+                Some(number) => *number,
+                None => return, // no advisory has this stream
+            },
+        };
+        let fits = |row: &RowRef| row.module == module && fits_arch(*row, nevra);
+        let rows: Vec<_> = self.database.rows_of(&nevra.name).filter(fits).collect();
+        if rows.is_empty() {
+            return;
+        }
+        let installed = (
+            nevra.epoch.unwrap_or(0),
+            nevra.version.as_str(),
+            nevra.release.as_str(),
+        );
+        let first_newer = self.database.first_newer(installed);
+        let verdict = |row: &&RowRef| scope.verdicts.get(usize::from(row.cpe)).copied();
+        for row in rows.iter().filter(|row| row.evr >= first_newer) {
+            match verdict(&row) {
+                Some(Verdict::Own) => add(&mut self.missing, self.database, package, *row),
+                Some(Verdict::MainStream) if self.is_open(&rows, scope, *row) => {
+                    add(&mut self.main_stream, self.database, package, *row);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A fix of the main stream has a vulnerability that no fix of the image's own stream has.
+    fn is_open(&self, rows: &[RowRef], scope: &Scope, main: RowRef) -> bool {
+        let is_own =
+            |row: &&RowRef| scope.verdicts.get(usize::from(row.cpe)) == Some(&Verdict::Own);
+        let own = rows
+            .iter()
+            .filter(is_own)
+            .flat_map(|row| self.database.stored(row.advisory).cves);
+        let own: BTreeSet<&str> = own.collect();
+        let cves = self.database.stored(main.advisory).cves;
+        scope.is_extended() && !cves.iter().all(|cve| own.contains(cve))
+    }
+
+    fn report(&self, found: &Found) -> Vec<Missing> {
+        let missing = |(number, packages): (&u32, &Vec<(Affected, u32)>)| {
+            let stored = self.database.stored(*number);
+            Missing {
+                id: stored.id.to_owned(),
+                kind: stored.kind(),
+                severity: stored.severity,
+                released: stored.released,
+                title: stored.title.to_owned(),
+                cves: stored.cves.iter().map(|cve| (*cve).to_owned()).collect(),
+                packages: packages
+                    .iter()
+                    .map(|(affected, _)| affected.clone())
+                    .collect(),
+            }
+        };
+        let mut list: Vec<_> = found.iter().map(missing).collect();
+        // the numbers are in the order of the ids, and the sort keeps that order
+        list.sort_by_key(|missing| (std::cmp::Reverse(missing.severity), missing.released));
+        list
+    }
+}
+
+fn fits_arch(row: RowRef, nevra: &Nevra) -> bool {
+    match nevra.arch.as_deref() {
+        None | Some("noarch") => true,
+        Some(arch) => row.arches.contains(arch) || row.arches == super::ArchSet::ANY,
+    }
+}
+
+/// Several rows of an advisory can hold for a package; the highest build has every fix.
+fn add(to: &mut Found, database: &Database<'_>, package: &Installed, row: RowRef) {
+    let list = to.entry(row.advisory).or_default();
+    let affected = || Affected {
+        installed: package.nevra.clone(),
+        fixed: database.evr(row.evr),
+        layer: package.layer,
+        product: database.cpe(row.cpe).to_owned(),
+    };
+    match list.last_mut() {
+        Some((known, evr)) if known.installed == package.nevra && known.layer == package.layer => {
+            if *evr < row.evr {
+                *known = affected();
+                *evr = row.evr;
+            }
+        }
+        _ => list.push((affected(), row.evr)),
+    }
+}

@@ -1,0 +1,656 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::advisory::{Advisory, ArchSet, Row, database::Contents, known_ends_of_life};
+
+const KEY: &str = "199e2f91fd431d51";
+
+/// `name module cpe evr arches`, with `-` for no module.
+fn row(text: &str) -> Row {
+    let fields: Vec<&str> = text.split(' ').collect();
+    let [name, module, cpe, evr, arches] = fields[..] else {
+        panic!("{text}");
+    };
+    let arches = arches.split(',').map(|arch| ArchSet::of(arch).expect(arch));
+    Row {
+        name: name.to_owned(),
+        module: (module != "-").then(|| module.to_owned()),
+        cpe: format!("cpe:/{cpe}"),
+        fixed: FixedEvr::parse(evr).expect(evr),
+        arches: arches.fold(ArchSet::default(), ArchSet::union),
+    }
+}
+
+/// As in Red Hat's map.
+const REPOSITORIES: &[(&str, &[&str])] = &[
+    (
+        "ubi-8-baseos-rpms",
+        &["o:redhat:enterprise_linux:8::baseos"],
+    ),
+    (
+        "rhel-9-for-x86_64-baseos-rpms",
+        &["o:redhat:enterprise_linux:9::baseos"],
+    ),
+    (
+        "rhel-9-for-x86_64-baseos-eus-rpms",
+        &[
+            "o:redhat:rhel_eus:9.2::baseos",
+            "o:redhat:rhel_eus:9.4::baseos",
+        ],
+    ),
+    (
+        "rhel-9-for-x86_64-baseos-eus-rpms__9_DOT_4",
+        &["o:redhat:rhel_eus:9.4::baseos"],
+    ),
+    (
+        "rhel-8-for-x86_64-baseos-e4s-rpms",
+        &[
+            "o:redhat:enterprise_linux:8::baseos",
+            "o:redhat:rhel_e4s:8.4::baseos",
+            "o:redhat:rhel_e4s:8.6::baseos",
+        ],
+    ),
+    (
+        "rhel-8-for-x86_64-baseos-tus-rpms",
+        &[
+            "o:redhat:rhel_tus:8.4::baseos",
+            "o:redhat:rhel_tus:8.6::baseos",
+        ],
+    ),
+    (
+        "rhel-8-for-x86_64-baseos-aus-rpms",
+        &[
+            "o:redhat:rhel_aus:8.4::baseos",
+            "o:redhat:rhel_aus:8.6::baseos",
+        ],
+    ),
+    (
+        "openstack-16-for-rhel-8-x86_64-rpms",
+        &["a:redhat:openstack:16::el8"],
+    ),
+    (
+        "openstack-16.1-for-rhel-8-x86_64-rpms",
+        &["a:redhat:openstack:16.1::el8"],
+    ),
+    (
+        "openstack-16.2-for-rhel-8-x86_64-rpms",
+        &["a:redhat:openstack:16.2::el8"],
+    ),
+    (
+        "openstack-17.1-for-rhel-9-x86_64-rpms",
+        &["a:redhat:openstack:17.1::el9"],
+    ),
+];
+
+/// Advisories as `(id, severity, day, rows)`; each fixes a vulnerability with its own number.
+fn database(advisories: &[(&str, Severity, &str, &[&str])]) -> Vec<u8> {
+    let mut contents = Contents::default();
+    for (id, severity, day, rows) in advisories {
+        let mut rows: Vec<Row> = rows.iter().map(|text| row(text)).collect();
+        rows.sort();
+        let released: Timestamp = format!("{day}T12:00:00Z").parse().expect("a day");
+        let cve = format!(
+            "CVE-{}",
+            id.split(['-', ':']).skip(1).collect::<Vec<_>>().join("-")
+        );
+        contents.offer(
+            Advisory {
+                id: id.parse().expect("an id"),
+                severity: *severity,
+                released,
+                revised: released,
+                title: String::new(),
+                cves: BTreeSet::from([cve]),
+                rows,
+            },
+            [1; 32],
+        );
+    }
+    let map = REPOSITORIES.iter().map(|(name, cpes)| {
+        (
+            (*name).to_owned(),
+            cpes.iter().map(|cpe| format!("cpe:/{cpe}")).collect(),
+        )
+    });
+    contents.set_repositories(map.collect::<BTreeMap<_, _>>());
+    contents.set_ends_of_life(known_ends_of_life().expect("the table"));
+    contents.to_bytes().expect("a file")
+}
+
+fn installed(nevra: &str) -> Installed {
+    let (rest, arch) = nevra.rsplit_once('.').expect("an arch");
+    let (rest, release) = rest.rsplit_once('-').expect("a release");
+    let (name, version) = rest.rsplit_once('-').expect("a version");
+    let (epoch, version) = version
+        .split_once(':')
+        .map_or((None, version), |(epoch, version)| (Some(epoch), version));
+    Installed {
+        nevra: Nevra {
+            name: name.to_owned(),
+            epoch: epoch.map(|epoch| epoch.parse().expect("an epoch")),
+            version: version.to_owned(),
+            release: release.to_owned(),
+            arch: Some(arch.to_owned()),
+        },
+        vendor: Some("Red Hat, Inc.".to_owned()),
+        signing_key: Some(KEY.to_owned()),
+        module: None,
+        layer: LayerIndex(0),
+        repository: None,
+    }
+}
+
+fn evidence(version: &str, layers: &[&[&str]]) -> Evidence {
+    let layer = |sets: &&[&str]| LayerEvidence {
+        content_sets: sets.iter().map(|&set| set.to_owned()).collect(),
+        ..LayerEvidence::default()
+    };
+    Evidence {
+        os: Some("rhel".to_owned()),
+        version: Some(version.to_owned()),
+        layers: layers.iter().map(layer).collect(),
+    }
+}
+
+fn missing(list: &[Missing]) -> Vec<&str> {
+    list.iter().map(|missing| missing.id.as_str()).collect()
+}
+
+const BASEOS8: &[&[&str]] = &[&["ubi-8-baseos-rpms"]];
+
+/// One advisory with one row against one package.
+fn hits(row: &str, evidence: &Evidence, package: &Installed) -> bool {
+    let file = database(&[("RHSA-2024:1", Severity::Important, "2024-01-01", &[row])]);
+    let database = Database::open(&file).expect("a database");
+    let matched = matches(&database, evidence, std::slice::from_ref(package));
+    !matched.missing.is_empty()
+}
+
+const VERSIONS: &[(&str, &str, bool)] = &[
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64",
+        "tar-2:1.30-4.el8.x86_64",
+        true,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64",
+        "tar-2:1.30-5.el8.x86_64",
+        false,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64",
+        "tar-9.9-1.el8.x86_64",
+        true,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 1.30-5.el8 x86_64",
+        "tar-0:1.30-5.el8.x86_64",
+        false,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 1.30-5.el8 x86_64",
+        "tar-1.30~rc1-9.el8.x86_64",
+        true,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 1.30^git1-5.el8 x86_64",
+        "tar-1.30-9.el8.x86_64",
+        true,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 1.30-5.el8 x86_64",
+        "tar-1.30^git1-1.el8.x86_64",
+        false,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64,s390x",
+        "tar-2:1.30-4.el8.s390x",
+        true,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64,s390x",
+        "tar-2:1.30-4.el8.aarch64",
+        false,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64",
+        "tar-2:1.30-4.el8.noarch",
+        true,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 noarch",
+        "tar-2:1.30-4.el8.noarch",
+        true,
+    ),
+    (
+        "star - o:redhat:enterprise_linux:8::baseos 2:1.30-5.el8 x86_64",
+        "tar-2:1.30-4.el8.x86_64",
+        false,
+    ),
+    (
+        "tar - o:redhat:enterprise_linux:9::baseos 2:1.30-5.el8 x86_64",
+        "tar-2:1.30-4.el8.x86_64",
+        false,
+    ),
+    (
+        "tar - a:redhat:enterprise_linux:8::appstream 2:1.30-5.el8 x86_64",
+        "tar-2:1.30-4.el8.x86_64",
+        true,
+    ),
+];
+
+#[test]
+fn versions_and_architectures_decide() {
+    for (row, package, wanted) in VERSIONS.iter().copied() {
+        assert_eq!(
+            hits(row, &evidence("8.9", BASEOS8), &installed(package)),
+            wanted,
+            "{row} | {package}"
+        );
+    }
+}
+
+#[test]
+fn module_streams_never_cross() {
+    let modular = "ruby ruby:2.5 a:redhat:enterprise_linux:8::appstream 2.5.9-2.module+el8 x86_64";
+    let plain = "ruby - a:redhat:enterprise_linux:8::appstream 2.5.9-2.el8 x86_64";
+    for (row, label, wanted) in [
+        (modular, Some("ruby:2.5:8090020230627084142:b46abd14"), true),
+        (
+            modular,
+            Some("ruby:2.6:8090020230627084142:b46abd14"),
+            false,
+        ),
+        (modular, None, false),
+        (plain, Some("ruby:2.5:8090020230627084142:b46abd14"), false),
+        (plain, None, true),
+    ] {
+        let mut package = installed("ruby-2.5.1-1.module+el8.x86_64");
+        package.module = label.map(str::to_owned);
+        assert_eq!(
+            hits(row, &evidence("8.9", BASEOS8), &package),
+            wanted,
+            "{row} | {label:?}"
+        );
+    }
+}
+
+const STREAMS: &[(&str, &str, &str, bool)] = &[
+    (
+        "o:redhat:rhel_eus:9.2::baseos",
+        "9.2",
+        "rhel-9-for-x86_64-baseos-eus-rpms",
+        true,
+    ),
+    (
+        "a:redhat:rhel_eus:9.2::appstream",
+        "9.2",
+        "rhel-9-for-x86_64-baseos-eus-rpms",
+        true,
+    ),
+    (
+        "o:redhat:rhel_eus:9.4::baseos",
+        "9.2",
+        "rhel-9-for-x86_64-baseos-eus-rpms",
+        false,
+    ),
+    (
+        "o:redhat:rhel_eus:9.4::baseos",
+        "9.2",
+        "rhel-9-for-x86_64-baseos-eus-rpms__9_DOT_4",
+        true,
+    ),
+    (
+        "o:redhat:enterprise_linux:9::baseos",
+        "9.2",
+        "rhel-9-for-x86_64-baseos-eus-rpms",
+        false,
+    ),
+    (
+        "o:redhat:enterprise_linux:9::baseos",
+        "9.5",
+        "rhel-9-for-x86_64-baseos-rpms__9",
+        true,
+    ),
+    (
+        "o:redhat:enterprise_linux:9::baseos",
+        "9.5",
+        "rhel-9-for-x86_64-baseos-rpms__9_DOT_5",
+        true,
+    ),
+    (
+        "o:redhat:rhel_eus:9.4::baseos",
+        "9.4",
+        "rhel-9-for-x86_64-baseos-rpms",
+        false,
+    ),
+    (
+        "o:redhat:rhel_e4s:8.4::baseos",
+        "8.4",
+        "rhel-8-for-x86_64-baseos-e4s-rpms",
+        true,
+    ),
+    (
+        "o:redhat:rhel_e4s:8.6::baseos",
+        "8.4",
+        "rhel-8-for-x86_64-baseos-e4s-rpms",
+        false,
+    ),
+    (
+        "o:redhat:enterprise_linux:8::baseos",
+        "8.4",
+        "rhel-8-for-x86_64-baseos-e4s-rpms",
+        false,
+    ),
+    (
+        "o:redhat:rhel_tus:8.6::baseos",
+        "8.6",
+        "rhel-8-for-x86_64-baseos-tus-rpms",
+        true,
+    ),
+    (
+        "o:redhat:rhel_aus:8.6::baseos",
+        "8.6",
+        "rhel-8-for-x86_64-baseos-tus-rpms",
+        false,
+    ),
+    (
+        "o:redhat:rhel_aus:8.4::baseos",
+        "8.4",
+        "rhel-8-for-x86_64-baseos-aus-rpms",
+        true,
+    ),
+    (
+        "a:redhat:openstack:16.1::el8",
+        "8.1",
+        "openstack-16-for-rhel-8-x86_64-rpms",
+        false,
+    ),
+    (
+        "a:redhat:openstack:16::el8",
+        "8.1",
+        "openstack-16-for-rhel-8-x86_64-rpms",
+        true,
+    ),
+    (
+        "a:redhat:openstack:16::el8",
+        "8.2",
+        "openstack-16.1-for-rhel-8-x86_64-rpms",
+        false,
+    ),
+    (
+        "a:redhat:openstack:16.1::el8",
+        "8.2",
+        "openstack-16.1-for-rhel-8-x86_64-rpms",
+        true,
+    ),
+    (
+        "a:redhat:openstack:16.2::el8",
+        "8.2",
+        "openstack-16.1-for-rhel-8-x86_64-rpms",
+        false,
+    ),
+    (
+        "a:redhat:openstack:16.2::el8",
+        "8.4",
+        "openstack-16.2-for-rhel-8-x86_64-rpms",
+        true,
+    ),
+    (
+        "a:redhat:openstack:17.1::el8",
+        "9.2",
+        "openstack-17.1-for-rhel-9-x86_64-rpms",
+        false,
+    ),
+    (
+        "a:redhat:openstack:17.1::el9",
+        "9.2",
+        "openstack-17.1-for-rhel-9-x86_64-rpms",
+        true,
+    ),
+];
+
+#[test]
+fn streams_and_layered_products_are_told_apart() {
+    for (product, version, set, wanted) in STREAMS.iter().copied() {
+        let row = format!("python3-gevent - {product} 21.1.2-2 x86_64");
+        let hit = hits(
+            &row,
+            &evidence(version, &[&[set]]),
+            &installed("python3-gevent-20.1-1.x86_64"),
+        );
+        assert_eq!(hit, wanted, "{product} | {version} | {set}");
+    }
+}
+
+#[test]
+fn the_main_stream_informs_an_image_on_a_stream_of_its_own_where_that_has_no_fix() {
+    let file = database(&[
+        (
+            "RHSA-2024:1",
+            Severity::Important,
+            "2024-01-01",
+            &["bash - o:redhat:enterprise_linux:9::baseos 5-9 x86_64"],
+        ),
+        (
+            "RHSA-2024:2",
+            Severity::Important,
+            "2024-02-01",
+            &[
+                "tar - o:redhat:enterprise_linux:9::baseos 2-9 x86_64",
+                "tar - o:redhat:rhel_eus:9.2::baseos 2-3 x86_64",
+            ],
+        ),
+    ]);
+    let database = Database::open(&file).expect("a database");
+    let evidence = evidence("9.2", &[&["rhel-9-for-x86_64-baseos-eus-rpms"]]);
+    let matched = matches(
+        &database,
+        &evidence,
+        &[installed("bash-5-1.x86_64"), installed("tar-2-3.x86_64")],
+    );
+    assert_eq!(missing(&matched.missing), [] as [&str; 0]);
+    assert_eq!(missing(&matched.main_stream), ["RHSA-2024:1"]);
+}
+
+#[test]
+fn layers_inherit_repositories_from_below_and_not_from_above() {
+    let file = database(&[(
+        "RHSA-2024:1",
+        Severity::Important,
+        "2024-01-01",
+        &["tripleo - a:redhat:openstack:16.2::el8 2-1 noarch"],
+    )]);
+    let database = Database::open(&file).expect("a database");
+    let evidence = evidence(
+        "8.4",
+        &[
+            &["ubi-8-baseos-rpms"],
+            &[],
+            &["openstack-16.2-for-rhel-8-x86_64-rpms"],
+            &[],
+        ],
+    );
+    for (layer, wanted) in [(0, 0), (1, 0), (2, 1), (3, 1), (9, 1)] {
+        let package = Installed {
+            layer: LayerIndex(layer),
+            ..installed("tripleo-1-1.noarch")
+        };
+        assert_eq!(
+            matches(&database, &evidence, &[package]).missing.len(),
+            wanted,
+            "layer {layer}"
+        );
+    }
+}
+
+#[test]
+fn evidence_goes_by_its_strength() {
+    let file = database(&[(
+        "RHSA-2024:1",
+        Severity::Important,
+        "2024-01-01",
+        &["tar - o:redhat:enterprise_linux:8::baseos 2-9 x86_64"],
+    )]);
+    let database = Database::open(&file).expect("a database");
+    let basis = |layer: LayerEvidence, repository: Option<&str>| {
+        let evidence = Evidence {
+            layers: vec![layer],
+            ..evidence("8.9", &[])
+        };
+        let package = Installed {
+            repository: repository.map(str::to_owned),
+            ..installed("tar-1-1.x86_64")
+        };
+        let matched = matches(&database, &evidence, &[package]);
+        assert_eq!(matched.missing.len(), 1);
+        assert_eq!(
+            matched.is_assumed(),
+            matched.products[0].basis == Basis::Assumed
+        );
+        (matched.products[0].basis, matched.notes.len())
+    };
+    let ubi = || vec!["ubi-8-baseos-rpms".to_owned()];
+    let sets = || LayerEvidence {
+        content_sets: ubi(),
+        ..LayerEvidence::default()
+    };
+    let enabled = || LayerEvidence {
+        enabled: ubi(),
+        ..LayerEvidence::default()
+    };
+    let labels = || LayerEvidence {
+        cpe: Some("cpe:/a:redhat:enterprise_linux:8::appstream".to_owned()),
+        ..LayerEvidence::default()
+    };
+    let unknown = LayerEvidence {
+        content_sets: vec!["my-own-rpms".to_owned()],
+        cpe: Some("x".to_owned()),
+        ..LayerEvidence::default()
+    };
+    assert_eq!(
+        basis(sets(), Some("ubi-8-baseos-rpms")),
+        (Basis::History, 0)
+    );
+    assert_eq!(
+        basis(sets(), Some("epel")),
+        (Basis::Layers, 1),
+        "an unknown repository is noted"
+    );
+    assert_eq!(basis(labels(), None), (Basis::Layers, 0));
+    assert_eq!(basis(enabled(), None), (Basis::Enabled, 0));
+    assert_eq!(basis(LayerEvidence::default(), None), (Basis::Assumed, 0));
+    assert_eq!(basis(unknown, None), (Basis::Assumed, 2));
+}
+
+#[test]
+fn a_layered_product_alone_still_has_the_release_below_it() {
+    let labels = LayerEvidence {
+        cpe: Some("cpe:/a:redhat:openstack:16.2::el8".to_owned()),
+        ..LayerEvidence::default()
+    };
+    let evidence = Evidence {
+        layers: vec![labels],
+        ..evidence("8.4", &[])
+    };
+    let row = "tar - o:redhat:enterprise_linux:8::baseos 2-9 x86_64";
+    assert!(hits(row, &evidence, &installed("tar-1-1.x86_64")));
+}
+
+#[test]
+fn release_ten_is_named_with_a_minor_version_and_assumed_with_every_one() {
+    let evidence = evidence("10.0", &[]);
+    for product in [
+        "o:redhat:enterprise_linux:10.0",
+        "o:redhat:enterprise_linux:10.1",
+    ] {
+        assert!(hits(
+            &format!("tar - {product} 2-9 x86_64"),
+            &evidence,
+            &installed("tar-1-1.x86_64")
+        ));
+    }
+}
+
+#[test]
+fn what_red_hat_did_not_sign_is_not_scanned() {
+    let file = database(&[(
+        "RHSA-2024:1",
+        Severity::Critical,
+        "2024-01-01",
+        &["tar - o:redhat:enterprise_linux:8::baseos 2-9 x86_64"],
+    )]);
+    let database = Database::open(&file).expect("a database");
+    for (key, vendor, scanned) in [
+        (Some(KEY), None, 1),
+        (Some("05b555b38483c65d"), Some("CentOS"), 0),
+        (Some("05b555b38483c65d"), Some("Red Hat, Inc."), 0),
+        (None, Some("Red Hat, Inc."), 1),
+        (None, Some("CentOS"), 0),
+        (None, None, 0),
+    ] {
+        let package = Installed {
+            signing_key: key.map(str::to_owned),
+            vendor: vendor.map(str::to_owned),
+            ..installed("tar-1-1.x86_64")
+        };
+        let key = installed("gpg-pubkey-1-1.x86_64");
+        let matched = matches(&database, &evidence("8.9", BASEOS8), &[package, key]);
+        assert_eq!(
+            (
+                matched.scanned,
+                matched.missing.len(),
+                matched.not_scanned.len()
+            ),
+            (scanned, scanned, 1 - scanned)
+        );
+    }
+}
+
+#[test]
+fn every_missing_advisory_is_kept_the_worst_and_oldest_first() {
+    let rows = |evr: &str| format!("tar - o:redhat:enterprise_linux:8::baseos {evr} x86_64");
+    let (old, new, newest, other) = (rows("1-2"), rows("1-3"), rows("1-4"), rows("1-5"));
+    let file = database(&[
+        ("RHEA-2024:4", Severity::Important, "2024-04-01", &[&newest]),
+        ("RHSA-2024:1", Severity::Important, "2024-01-01", &[&old]),
+        ("RHBA-2024:2", Severity::Critical, "2024-02-01", &[&new]),
+        ("RHSA-2024:3", Severity::Low, "2023-01-01", &[&other]),
+    ]);
+    let database = Database::open(&file).expect("a database");
+    let packages = [installed("tar-1-1.x86_64")];
+    let matched = matches(&database, &evidence("8.9", BASEOS8), &packages);
+    assert_eq!(
+        missing(&matched.missing),
+        ["RHBA-2024:2", "RHSA-2024:1", "RHEA-2024:4", "RHSA-2024:3"]
+    );
+    assert_eq!(matched.missing[0].kind, AdvisoryKind::Bugfix);
+    assert_eq!(matched.missing[0].packages[0].fixed.to_string(), "1-3");
+    let packages = [installed("tar-1-3.x86_64")];
+    let matched = matches(&database, &evidence("8.9", BASEOS8), &packages);
+    assert_eq!(missing(&matched.missing), ["RHEA-2024:4", "RHSA-2024:3"]);
+}
+
+#[test]
+fn ends_of_life_are_those_of_products_and_streams_in_use() {
+    let file = database(&[]);
+    let database = Database::open(&file).expect("a database");
+    let mut podman = installed("podman-1-1.x86_64");
+    podman.module = Some("container-tools:1.0:8000020190828150510:c294d161".to_owned());
+    let ends = |version, packages: &[Installed]| {
+        let matched = matches(&database, &evidence(version, &[]), packages);
+        matched
+            .ends_of_life
+            .into_iter()
+            .map(|end| end.product)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        ends("8.9", &[podman]),
+        ["el8/container-tools:1.0", "redhat:enterprise_linux:8"]
+    );
+    assert_eq!(
+        ends("7.9", &[installed("tar-1-1.x86_64")]),
+        ["redhat:enterprise_linux:7"]
+    );
+}

@@ -1,0 +1,88 @@
+//! The advisory database as a fact of an image.
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::Path,
+};
+
+use super::evidence;
+use crate::{
+    advisory::{
+        database::Database,
+        grade::{AsOf, health},
+        matching::matches,
+    },
+    subject::{AdvisoryFacts, Fact, Inventory},
+};
+
+/// A database holds some 20 MB; whatever is larger than this is none, bytes.
+const MAX_DATABASE: u64 = 1 << 30;
+
+/// The advisories that images are laid beside.
+pub struct Advisories {
+    /// bytes of the database, or why there are none
+    pub file: Fact<Vec<u8>>,
+    /// the time that grades are asked for
+    pub as_of: AsOf,
+}
+
+impl Advisories {
+    /// Reads the database at a path.
+    pub fn read(path: Option<&Path>, as_of: AsOf) -> Self {
+        let file = match path.map(|path| (path, read(path))) {
+            Some((_, Ok(file))) => Fact::Known(file),
+            Some((path, Err(error))) if error.kind() == io::ErrorKind::NotFound => Fact::Unmet(format!(
+                "there is no advisory database at {}; make one with `plimsoll advisories update`",
+                path.display()
+            )),
+            Some((path, Err(error))) => Fact::Unmet(format!("advisory database {}: {error}", path.display())),
+            None => Fact::Unmet("there is no advisory database: neither `XDG_DATA_HOME` nor `HOME` says where it lies".to_owned()),
+        };
+        Self { file, as_of }
+    }
+
+    /// Lays an image beside them; the data may be `limit` days older than the time asked for.
+    pub fn facts(&self, inventory: &Inventory, limit: i64) -> Fact<AdvisoryFacts> {
+        let (file, packages) = match (&self.file, &inventory.packages) {
+            (Fact::Known(file), Fact::Known(packages)) => (file, packages),
+            (Fact::Unmet(reason), _) | (_, Fact::Unmet(reason)) => {
+                return Fact::Unmet(reason.clone());
+            }
+        };
+        let database = match Database::open(file) {
+            Ok(database) => database,
+            Err(error) => return Fact::Unmet(error.to_string()),
+        };
+        let (evidence, unread) = evidence::evidence(inventory);
+        let mut matched = matches(&database, &evidence, &evidence::installed(packages));
+        matched.notes.extend(unread);
+        let data = (database.counts().advisories > 0).then(|| database.as_of());
+        Fact::Known(AdvisoryFacts {
+            health: health(&evidence, &matched, data, self.as_of, Some(limit)),
+            matched,
+            as_of: self.as_of,
+            data: database.as_of(),
+            source: database.source().to_owned(),
+        })
+    }
+}
+
+/// Reads the database's file.
+///
+/// # Errors
+/// When it cannot be read or is larger than 1 GiB.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "gather reads the advisory database for pipeline and commands"
+)]
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?
+        .take(MAX_DATABASE + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_DATABASE {
+        return Err(io::Error::other("it is larger than 1 GiB"));
+    }
+    Ok(bytes)
+}
