@@ -19,6 +19,7 @@ pub(super) struct Recipe {
     text: String,
     pub(super) dockerfile: Option<Dockerfile>,
     lints: Vec<Lint>,
+    from: Option<Location>,
 }
 
 impl Recipe {
@@ -29,6 +30,7 @@ impl Recipe {
                 text: String::new(),
                 dockerfile: None,
                 lints: Vec::new(),
+                from: None,
             });
         };
         let bytes = gather::read_file(&build.dockerfile).map_err(|source| BuildError::Io {
@@ -40,7 +42,12 @@ impl Recipe {
         let (dockerfile, faults) = Dockerfile::read(&file, &text);
         let mut found: Vec<Lint> = faults.iter().map(ParseFault::lint).collect();
         found.extend(dockerfile.iter().flat_map(lints));
+        let from = dockerfile.as_ref().and_then(|dockerfile| {
+            let resolved = dockerfile.resolve(build.target.as_deref(), &build.args);
+            Some(resolved.ok()?.from)
+        });
         Ok(Self {
+            from,
             file: Some(file),
             text,
             dockerfile,
@@ -48,9 +55,9 @@ impl Recipe {
         })
     }
 
+    /// The `FROM` of the stage that is built.
     pub(super) fn from(&self) -> Option<Location> {
-        let stage = self.dockerfile.as_ref()?.stages.last()?;
-        Some(self.dockerfile.as_ref()?.location(&stage.from))
+        self.from.clone()
     }
 
     pub(super) fn report(&self, kind: ReportKind, tools: &Tools<'_>) -> Report {
