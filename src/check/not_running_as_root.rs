@@ -3,6 +3,7 @@
 use super::{Check, Need, passed};
 use crate::{
     finding::{Finding, Verdict},
+    oci::{HIGHEST_UID, User},
     rule::Rule,
     subject::Subject,
 };
@@ -78,38 +79,24 @@ impl Check for NotRunningAsRoot {
     }
 }
 
-/// The highest uid that container runtimes take.
-const HIGHEST: i64 = i32::MAX as i64;
-
-/// `user[:group]` as container runtimes read it: a number is a uid, else a name of passwd; an empty
-/// user is root. A note, or what is wrong.
+/// A note, or what is wrong.
 fn judge(user: &str, passwd: &[u8]) -> Result<String, String> {
-    if user.is_empty() {
-        return Err("no `USER` is set, so the image runs as root".to_owned());
-    }
-    let name = user.split(':').next().unwrap_or_default();
-    if name.is_empty() {
-        return Err(format!(
-            "`USER {user}` names no user, so the image runs as root"
-        ));
-    }
-    if let Ok(uid) = name.parse::<i64>() {
-        return match uid {
-            0 => Err(format!("`USER {user}` is root")),
-            1..=HIGHEST => Ok(format!("`USER {user}`, uid {uid}")),
-            _ => Err(out_of_range(user)),
-        };
-    }
-    let is_number = name
-        .trim_start_matches(['+', '-'])
-        .bytes()
-        .all(|b| b.is_ascii_digit());
-    if is_number && name.bytes().any(|b| b.is_ascii_digit()) {
-        return Err(out_of_range(user));
-    }
-    if name == "root" {
-        return Err(format!("`USER {user}` is root"));
-    }
+    let name = match User::from(user) {
+        User::Unset => return Err("no `USER` is set, so the image runs as root".to_owned()),
+        User::Unnamed => {
+            return Err(format!(
+                "`USER {user}` names no user, so the image runs as root"
+            ));
+        }
+        User::Root => return Err(format!("`USER {user}` is root")),
+        User::Uid(uid) => return Ok(format!("`USER {user}`, uid {uid}")),
+        User::OutOfRange => {
+            return Err(format!(
+                "`USER {user}` is no uid: it must be from 1 to {HIGHEST_UID}"
+            ));
+        }
+        User::Name(name) => name,
+    };
     let uids = uids(name, passwd);
     match uids.first() {
         _ if uids.contains(&0) => Err(format!(
@@ -122,10 +109,6 @@ fn judge(user: &str, passwd: &[u8]) -> Result<String, String> {
             "`USER {user}`: `{name}` is not in `/etc/passwd`, so a container cannot start, and it is not known to be other than root"
         )),
     }
-}
-
-fn out_of_range(user: &str) -> String {
-    format!("`USER {user}` is no uid: it must be from 1 to {HIGHEST}")
 }
 
 /// The uids that passwd(5) gives a name.

@@ -468,7 +468,7 @@ mod tests {
         assert!(!found.labels.contains_key("name"));
         assert!(found.labels.contains_key("vendor"));
         assert_eq!(found.others, ["name"]);
-        let unknown = MANY.replace("USER 1001", "ARG U\nUSER $U");
+        let unknown = MANY.replace("USER 1001", "ARG TARGETARCH\nUSER $TARGETARCH");
         let file = Dockerfile::parse("Dockerfile", &unknown).unwrap();
         let found = origins(&file, None, &IndexMap::new(), &built());
         assert_eq!(found.user.unwrap().line, 26);

@@ -8,11 +8,13 @@ mod config;
 mod document;
 mod image_path;
 mod media;
+pub mod privileges;
 mod reference;
 mod resolve;
 mod source;
 mod tag;
 pub mod trademark;
+mod user;
 
 pub use config::{Config, History, ImageConfig, RootFs};
 pub use image_path::ImagePath;
@@ -22,6 +24,7 @@ pub use reference::{Reference, ReferenceError};
 pub use resolve::{ResolvedImage, ResolvedImages, resolve};
 pub use source::{BlobHasher, ImageSource, RawManifest, SourceError, VerifyingReader, sha256};
 pub use tag::{MAX_TAG_LENGTH, Tag, TagError};
+pub use user::{HIGHEST_UID, User};
 
 use serde::{Deserialize, Serialize};
 

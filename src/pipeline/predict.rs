@@ -2,7 +2,7 @@
 
 use super::{
     Done, Tools,
-    recipe::Recipe,
+    recipe::{Recipe, dedup},
     scan::{judged_tags, policy, today},
 };
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     dockerfile::{Dockerfile, PredictContext, predict},
     engine::BuildPlan,
     error::{Error, ExitCode},
-    finding::{Assessment, LintLevel},
+    finding::{Assessment, Lint, LintLevel},
     gather::Context,
     oci::Tag,
     plan::Plan,
@@ -32,7 +32,9 @@ pub(super) fn predicted(plan: &Plan, recipe: &Recipe, tools: &Tools<'_>) -> Done
     let mut error = None;
     if let (Some(dockerfile), Some(build)) = (&recipe.dockerfile, &plan.build) {
         match prediction(plan, build, dockerfile, tools) {
-            Ok(judgement) => {
+            Ok((judgement, lints)) => {
+                report.lints.extend(lints);
+                report.lints = dedup(report.lints);
                 if judgement.rejected() && code == ExitCode::Success {
                     code = ExitCode::Rejected;
                 }
@@ -58,7 +60,7 @@ fn prediction(
     build: &BuildPlan,
     dockerfile: &Dockerfile,
     tools: &Tools<'_>,
-) -> Result<Judgement, Error> {
+) -> Result<(Judgement, Vec<Lint>), Error> {
     let tags: Vec<String> = judged_tags(plan);
     let repository = plan.image.as_ref().map(|image| image.repository.clone());
     let files = Context::new(&build.context, &build.dockerfile);
@@ -69,6 +71,7 @@ fn prediction(
         tags: &tags,
         repository: repository.as_deref(),
         files: Some(&files),
+        privileged: plan.scan.privileged.unwrap_or(false),
         ..PredictContext::default()
     };
     let predictions = predict(dockerfile, &context).map_err(|error| Error::Usage {
@@ -95,7 +98,7 @@ fn prediction(
             assessment.blocking = false;
         }
     }
-    Ok(judgement)
+    Ok((judgement, predictions.lints))
 }
 
 fn predicted_image(plan: &Plan, recipe: &Recipe, judgement: Judgement) -> ImageReport {

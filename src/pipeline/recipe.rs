@@ -18,6 +18,7 @@ pub(super) struct Recipe {
     text: String,
     pub(super) dockerfile: Option<Dockerfile>,
     lints: Vec<Lint>,
+    from: Option<Location>,
 }
 
 impl Recipe {
@@ -28,6 +29,7 @@ impl Recipe {
                 text: String::new(),
                 dockerfile: None,
                 lints: Vec::new(),
+                from: None,
             });
         };
         let file = relative(&build.dockerfile, &build.root);
@@ -52,7 +54,12 @@ impl Recipe {
         }
         let mut found: Vec<Lint> = faults.iter().map(ParseFault::lint).collect();
         found.extend(dockerfile.iter().flat_map(lints));
+        let from = dockerfile.as_ref().and_then(|dockerfile| {
+            let resolved = dockerfile.resolve(build.target.as_deref(), &build.args);
+            Some(resolved.ok()?.from)
+        });
         Ok(Self {
+            from,
             file: Some(file),
             text,
             dockerfile,
@@ -60,9 +67,9 @@ impl Recipe {
         })
     }
 
+    /// The `FROM` of the stage that is built.
     pub(super) fn from(&self) -> Option<Location> {
-        let stage = self.dockerfile.as_ref()?.stages.last()?;
-        Some(self.dockerfile.as_ref()?.location(&stage.from))
+        self.from.clone()
     }
 
     pub(super) fn report(&self, kind: ReportKind, tools: &Tools<'_>) -> Report {

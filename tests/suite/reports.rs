@@ -385,6 +385,39 @@ fn preflight_results_have_the_shape_that_parsers_expect() {
     );
 }
 
+/// What stops the image is never `passed` for a parser of `results.json`, and what was not asked for
+/// stands in no list.
+#[test]
+fn preflight_results_agree_with_the_verdict() {
+    let mut image = image(0);
+    image.assessments = vec![
+        assessment(
+            &LICENSES,
+            Outcome::Assessed(Verdict::NotApplicable("not asked".to_owned())),
+        ),
+        Assessment {
+            blocking: true,
+            ..assessment(&VULNERABILITIES, Outcome::NotAssessed("none".to_owned()))
+        },
+    ];
+    let results = json("preflight", &report(vec![image], Vec::new()));
+    assert_eq!(results["passed"], false);
+    assert_eq!(results["results"]["passed"], serde_json::json!([]));
+    let errors = &results["results"]["errors"];
+    assert_eq!(errors[0]["name"], "free_of_critical_vulnerabilities");
+}
+
+#[test]
+fn the_mark_of_the_summary_is_the_verdict() {
+    let mut failing = image(0);
+    failing.assessments.truncate(2);
+    let mut passing = report(vec![failing.clone()], Vec::new());
+    passing.passed = true;
+    assert!(written("markdown", &passing).starts_with("### ✓"));
+    failing.assessments[1].blocking = true;
+    assert!(written("markdown", &report(vec![failing], Vec::new())).starts_with("### ✗"));
+}
+
 #[test]
 fn github_commands_cannot_be_forged_and_keep_within_ten_a_level() {
     let text = written("github", &report(vec![image(5000)], vec![lint()]));

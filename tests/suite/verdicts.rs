@@ -127,3 +127,22 @@ fn platforms_that_mean_one_image_judge_it_once() {
         assert_eq!(found, want, "{platforms}: {report}");
     }
 }
+
+#[test]
+fn check_tells_of_inherited_labels_and_points_into_the_target_stage() {
+    let text = "FROM registry.access.redhat.com/ubi9/ubi-minimal:9.4 AS app\nUSER 0\nFROM app AS test\nUSER 1001\n";
+    let folder = project(&[("Dockerfile", text)]);
+    let ran = plimsoll(
+        folder.path(),
+        &["check", "--target", "app", "--format", "json"],
+    );
+    let report = json(&ran);
+    let lints = report["lints"].as_array().unwrap();
+    let inherited = lints
+        .iter()
+        .find(|lint| lint["rule"] == "dockerfile/inherited-label")
+        .unwrap_or_else(|| panic!("{report}"));
+    assert_eq!(inherited["location"]["line"], 1);
+    assert_eq!(outcome(&report, "not_running_as_root"), "failed");
+    assert_eq!(ran.code, 1);
+}

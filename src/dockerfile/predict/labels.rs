@@ -1,9 +1,11 @@
 //! Labels: said, missing, or inherited; and the trap that inherited ones are.
 
-use super::{Case, base::KnownBase, failed, passed, unknown};
+use indexmap::IndexMap;
+
+use super::{Case, base::KnownBase, excused, failed, passed, unknown};
 use crate::{
     finding::{Finding, Lint, LintLevel, Location, Outcome, Verdict},
-    oci::trademark,
+    oci::{privileges::demands, trademark},
 };
 
 /// Labels that tell of the product, so that the base image's value is wrong for it.
@@ -203,38 +205,45 @@ pub(super) fn has_no_prohibited_labels(case: &Case<'_>) -> Outcome {
 }
 
 pub(super) fn not_running_privileged(case: &Case<'_>) -> Outcome {
-    let asks = |value: &str| {
-        value
-            .split_whitespace()
-            .any(|word| word.starts_with("--privileged"))
-    };
-    let findings: Vec<Finding> = case
-        .resolved
-        .labels
+    if let Some(excused) = excused(case) {
+        return excused;
+    }
+    let none = IndexMap::new();
+    let outside = case.context.labels.unwrap_or(&none);
+    let from = &case.resolved.from;
+    let given = outside
         .iter()
-        .filter(|(_, label)| asks(&label.value))
-        .map(|(key, label)| {
-            Finding::new(
-                key,
-                format!("the label {key} runs the container with --privileged"),
-            )
-            .at(Some(label.location.clone()))
-            .remedy(
-                "ask for the capabilities that are needed instead, or mark the project privileged",
-            )
+        .map(|(key, value)| (key, value.as_str(), from));
+    let said = case.resolved.labels.iter();
+    let said = said.map(|(key, label)| (key, label.value.as_str(), &label.location));
+    let said = said.filter(|(key, ..)| !outside.contains_key(*key));
+    let findings: Vec<Finding> = given
+        .chain(said)
+        .flat_map(|(key, value, at)| {
+            let found = demands(key, value);
+            found.into_iter().map(move |demand| (key, at, demand))
+        })
+        .map(|(key, at, demand)| {
+            let message = format!(
+                "the label {key} asks for {} with {}",
+                demand.what, demand.option
+            );
+            Finding::new(format!("{key} {}", demand.option), message)
+                .at(Some(at.clone()))
+                .remedy("remove the option, or mark the project privileged and say why")
         })
         .collect();
     if !findings.is_empty() {
         return Outcome::Assessed(Verdict::Failed(findings));
     }
+    let base_asks = |labels: &IndexMap<String, String>| {
+        labels
+            .iter()
+            .any(|(key, value)| !demands(key, value).is_empty())
+    };
     let base_known = case.base == KnownBase::Scratch || case.base.is_red_hat();
-    if base_known
-        || case
-            .context
-            .base_labels
-            .is_some_and(|l| !l.values().any(|v| asks(v)))
-    {
-        return passed("no label asks for --privileged");
+    if base_known || case.context.base_labels.is_some_and(|l| !base_asks(l)) {
+        return passed("no label asks for privileges");
     }
     unknown(format!(
         "the labels of the base image {} are not known",

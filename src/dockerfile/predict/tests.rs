@@ -118,6 +118,9 @@ fn the_user_that_counts_is_the_last() {
         ("USER 1001\n", "passed"),
         ("USER 1001\nUSER root\n", "failed@3"),
         ("USER 0\nUSER 1\n", "passed"),
+        // what a container cannot be started with fails in the scan too
+        ("USER 2147483648\n", "failed@2"),
+        ("USER -1\n", "failed@2"),
         ("ARG U=0\nUSER $U:1\n", "failed@3"),
         ("USER \"root\"\n", "failed@2"),
         ("USER ${U}\n", "unknown"),
@@ -290,6 +293,34 @@ fn packages_databases_and_secrets_are_told_on_their_lines() {
         ("FROM x\n", "unknown"),
     ];
     table("not_running_privileged", &plain, &privileged);
+    // As the scan judges: labels that hold commands alone, and every option that it knows.
+    let same_as_the_scan = [
+        ("LABEL run=\"podman run --privileged=false x\"\n", "passed"),
+        ("LABEL description=\"needs no --privileged\"\n", "passed"),
+        ("LABEL run=\"podman run -v /:/host x\"\n", "failed@2"),
+        (
+            "LABEL a=b\\\n install=\"podman run --net=host --privileged x\"\n",
+            "failed@3,3",
+        ),
+    ];
+    table("not_running_privileged", &plain, &same_as_the_scan);
+    let run = IndexMap::from([("run".to_owned(), "podman run --privileged x".to_owned())]);
+    let outside = PredictContext {
+        labels: Some(&run),
+        ..PredictContext::default()
+    };
+    let given = [("LABEL run=harmless\n", "failed@1")];
+    table("not_running_privileged", &outside, &given);
+    let excused = PredictContext {
+        privileged: true,
+        ..outside
+    };
+    table(
+        "not_running_privileged",
+        &excused,
+        &[("USER 0\n", "passed")],
+    );
+    table("not_running_as_root", &excused, &[("USER 0\n", "passed")]);
     let base = [
         ("USER 1\n", "passed"),
         ("FROM debian:12\n", "failed@1"),
