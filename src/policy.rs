@@ -12,7 +12,7 @@ use crate::{
 
 mod profile;
 
-use profile::Weight::{Block, Off, Warn};
+use profile::Weight::{Block, BlockKnown, Off, Warn};
 pub use profile::{Profile, UnknownProfile, Weight, weight};
 
 /// A granted exception: this rule does not block until `expires`.
@@ -122,7 +122,11 @@ pub fn judge(assessments: Vec<Assessment>, policy: &Policy, today: Date) -> Judg
 fn weigh(mut assessment: Assessment, policy: &Policy, today: Date) -> Assessment {
     let rule = assessment.rule;
     let weight = policy.weight(rule);
-    assessment.blocking = weight == Block;
+    assessment.blocking = match weight {
+        Block => true,
+        BlockKnown => !is_unassessed(&assessment.outcome),
+        Warn | Off => false,
+    };
     assessment.exception = None;
     assessment.outcome = match (assessment.outcome, weight) {
         (_, Off) => Outcome::Assessed(Verdict::NotApplicable(format!(

@@ -1,6 +1,6 @@
 //! The one table of rule × profile.
 
-use Weight::{Block, Off, Warn};
+use Weight::{Block, BlockKnown, Off, Warn};
 
 use crate::rule::Rule;
 
@@ -91,6 +91,8 @@ impl std::str::FromStr for Profile {
 pub enum Weight {
     /// a failure, or facts that are missing, stop the image
     Block,
+    /// a failure stops the image; facts that are missing are told
+    BlockKnown,
     /// told, does not stop the image
     Warn,
     /// not asked for
@@ -107,10 +109,10 @@ pub(super) const TABLE: &[(&str, [Weight; 5])] = &[
     ("rpm_verify_successful", [Block, Block, Off, Off, Block]),
     ("is_rhel", [Block, Block, Off, Off, Block]),
     ("vendor_label_exists", [Block, Block, Block, Block, Block]),
-    // Not assessed until there is an advisory database; blocking would reject every image.
+    // Without an advisory database at hand nothing can be said; that alone rejects no image.
     (
         "free_of_critical_vulnerabilities",
-        [Warn, Warn, Off, Off, Warn],
+        [BlockKnown, BlockKnown, Off, Off, BlockKnown],
     ),
     ("good_tags", [Block, Block, Block, Block, Block]),
     ("good_layer_count", [Block, Block, Block, Block, Block]),

@@ -135,7 +135,7 @@ fn nothing_assessed_is_not_accepted() {
 }
 
 #[test]
-fn vulnerabilities_block_only_when_required() {
+fn vulnerabilities_block_when_they_are_known_or_required() {
     let id = "free_of_critical_vulnerabilities";
     let beside_a_pass = |policy: &Policy| {
         let all = vec![
@@ -148,6 +148,7 @@ fn vulnerabilities_block_only_when_required() {
     assert!(!judgement.unassessed());
     assert_eq!(judgement.assessments[1].outcome_name(), "not_assessed");
     assert!(judgement.accept().is_ok());
+    assert!(judged(id, failed(&["RHSA-2026:1"]), &Policy::default()).rejected());
     let required = Policy {
         required: vec![id.to_owned()],
         ..Policy::default()

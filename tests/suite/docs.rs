@@ -23,12 +23,14 @@ const INTRODUCTION: &str = "# The rules
 What Plimsoll asks of an image: first the thirteen assessments of the hosted service, then those of
 today's certification policy and its own. `plimsoll explain RULE` prints a page of this file.
 
-The columns are the profiles; ● blocks, ○ warns, – is not asked for.
+The columns are the profiles; ● blocks, ◐ blocks once its facts are known, ○ warns, – is not asked
+for.
 ";
 
 fn mark(weight: Weight) -> &'static str {
     match weight {
         Weight::Block => "●",
+        Weight::BlockKnown => "◐",
         Weight::Warn => "○",
         Weight::Off => "–",
     }
