@@ -64,18 +64,7 @@ pub fn scan(
     progress: &dyn ScanProgress,
 ) -> Result<Inventory, ScanError> {
     let diff_ids = &config.rootfs.diff_ids;
-    if layers.len() != diff_ids.len() {
-        return Err(ScanError::LayerCount {
-            layers: layers.len(),
-            diff_ids: diff_ids.len(),
-        });
-    }
-    if layers.len() as u64 > options.limits.layers {
-        return Err(ScanError::TooManyLayers {
-            layers: layers.len() as u64,
-            limit: options.limits.layers,
-        });
-    }
+    counted(layers.len(), diff_ids.len(), options.limits.layers)?;
     let budget = Budget::new(options.limits.clone());
     let packed = Packed::default();
     let mut scans = schedule::run(&schedule::Job {
@@ -136,6 +125,18 @@ pub fn scan(
         preflight_modified: verification.preflight,
         secrets,
     })
+}
+
+/// As many layers as diff ids, and no more than any runtime takes.
+fn counted(layers: usize, diff_ids: usize, limit: u64) -> Result<(), ScanError> {
+    if layers != diff_ids {
+        return Err(ScanError::LayerCount { layers, diff_ids });
+    }
+    let layers = layers as u64;
+    if layers > limit {
+        return Err(ScanError::TooManyLayers { layers, limit });
+    }
+    Ok(())
 }
 
 struct Verification {
