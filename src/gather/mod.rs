@@ -361,7 +361,6 @@ mod tests {
             let config = ImageConfig {
                 rootfs: RootFs {
                     diff_ids: layers(own),
-                    ..RootFs::default()
                 },
                 ..ImageConfig::default()
             };

@@ -33,7 +33,10 @@ pub use modified::modified;
 pub use options::*;
 pub use verify::verify;
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+};
 
 use database::{LayerDatabase, Packed, Sha};
 use digests::Rehash;
@@ -61,18 +64,7 @@ pub fn scan(
     progress: &dyn ScanProgress,
 ) -> Result<Inventory, ScanError> {
     let diff_ids = &config.rootfs.diff_ids;
-    if layers.len() != diff_ids.len() {
-        return Err(ScanError::LayerCount {
-            layers: layers.len(),
-            diff_ids: diff_ids.len(),
-        });
-    }
-    if layers.len() as u64 > options.limits.layers {
-        return Err(ScanError::TooManyLayers {
-            layers: layers.len() as u64,
-            limit: options.limits.layers,
-        });
-    }
+    counted(layers.len(), diff_ids.len(), options.limits.layers)?;
     let budget = Budget::new(options.limits.clone());
     let packed = Packed::default();
     let mut scans = schedule::run(&schedule::Job {
@@ -93,9 +85,17 @@ pub fn scan(
         .iter_mut()
         .map(|scan| std::mem::take(&mut scan.databases))
         .collect();
+    // A layer that was read once and cannot be read again stops the scan like one that never could.
+    let unread = RefCell::new(None);
+    let refused = |layer: LayerIndex, of, error| {
+        let error = ScanError::layer(layer, of, error);
+        unread.borrow_mut().get_or_insert(error);
+    };
     let packages = database::packages(&tree, &mut databases, &packed, |role, file| {
         let of = layers.get(file.layer.0 as usize)?;
-        fetch::fetch(source, of, &options.limits, role, file.sha256).ok()?
+        fetch::fetch(source, of, &options.limits, role, file.sha256)
+            .map_err(|error| refused(file.layer, of, error))
+            .ok()?
     });
     drop(packed);
     let secrets = traces(&tree, &scans, &databases);
@@ -105,12 +105,17 @@ pub fn scan(
     let verification = if options.verify {
         let read_again = |layer: LayerIndex, sink| {
             let of = descriptors.get(layer.0 as usize)?;
-            fetch::read_again(source, of, &options.limits, sink).ok()
+            fetch::read_again(source, of, &options.limits, sink)
+                .map_err(|error| refused(layer, of, error))
+                .ok()
         };
         verification(&tree, &layers, &kept, &packages, &databases, read_again)
     } else {
         Verification::unmet("verification was not asked for")
     };
+    if let Some(error) = unread.into_inner() {
+        return Err(error);
+    }
     Ok(Inventory {
         layers,
         tree: tree.entries,
@@ -120,6 +125,18 @@ pub fn scan(
         preflight_modified: verification.preflight,
         secrets,
     })
+}
+
+/// As many layers as diff ids, and no more than any runtime takes.
+fn counted(layers: usize, diff_ids: usize, limit: u64) -> Result<(), ScanError> {
+    if layers != diff_ids {
+        return Err(ScanError::LayerCount { layers, diff_ids });
+    }
+    let layers = layers as u64;
+    if layers > limit {
+        return Err(ScanError::TooManyLayers { layers, limit });
+    }
+    Ok(())
 }
 
 struct Verification {
@@ -133,6 +150,15 @@ impl Verification {
             modified: Fact::Unmet(reason.to_owned()),
             preflight: Fact::Unmet(reason.to_owned()),
         }
+    }
+}
+
+/// Content that could not be compared is no pass; a failure beside it is one all the same.
+fn told(problems: Vec<FileProblem>) -> Fact<Vec<FileProblem>> {
+    let open = problems.iter().find(|problem| problem.flags.contains('?'));
+    match open.filter(|_| !problems.iter().any(|problem| problem.fails)) {
+        Some(open) => Fact::Unmet(format!("`{}`: {}", open.package, open.detail)),
+        None => Fact::Known(problems),
     }
 }
 
@@ -154,8 +180,9 @@ fn verification(
         kept.get(&path).map(|content| &content[..])
     };
     let (passwd, group) = (file("etc/passwd"), file("etc/group"));
+    let problems = verify(&list, &tree.entries, layers, passwd, group);
     Verification {
-        modified: Fact::Known(verify(&list, &tree.entries, layers, passwd, group)),
+        modified: told(problems),
         preflight: modified(
             layers,
             &database::for_preflight(databases),
@@ -242,4 +269,39 @@ fn facts(scans: Vec<LayerScan>, layers: &[Descriptor], config: &ImageConfig) -> 
             changes: scan.changes,
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fact, FileProblem, told};
+    use crate::oci::ImagePath;
+
+    fn problem(flags: &str, fails: bool) -> FileProblem {
+        FileProblem {
+            path: ImagePath::from("/usr/bin/x"),
+            package: "x-1-1.noarch".to_owned(),
+            vendor: None,
+            flags: flags.to_owned(),
+            attribute: ' ',
+            detail: "not compared".to_owned(),
+            layer: None,
+            fails,
+        }
+    }
+
+    #[test]
+    fn content_that_was_not_compared_is_no_pass() {
+        for (problems, known) in [
+            (vec![], true),
+            (vec![problem("....L....", false)], true),
+            (vec![problem("..?......", false)], false),
+            (
+                vec![problem("..?......", false), problem("S.5......", true)],
+                true,
+            ),
+        ] {
+            let fact = told(problems.clone());
+            assert_eq!(matches!(fact, Fact::Known(_)), known, "{problems:?}");
+        }
+    }
 }

@@ -342,4 +342,20 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_name_that_a_place_has_in_a_registry_is_told() {
+        for (text, want) in [
+            ("docker://quay.io/v/p:1", Some("quay.io/v/p:1")),
+            ("quay.io/v/p:1", Some("quay.io/v/p:1")),
+            ("docker-daemon:quay.io/v/p:1", Some("quay.io/v/p:1")),
+            ("docker-archive:x.tar:quay.io/v/p:1", Some("quay.io/v/p:1")),
+            ("docker-archive:x.tar", None),
+            ("oci:dir:1.0-1", None),
+        ] {
+            let place: Transport = text.parse().unwrap();
+            let name = place.reference().map(|name| name.to_string());
+            assert_eq!(name.as_deref(), want, "{text}");
+        }
+    }
 }

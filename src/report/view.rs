@@ -1,5 +1,7 @@
 //! What every reporter needs of a report: each result with its rule, weight, place and fingerprint.
 
+use std::collections::HashMap;
+
 use sha2::{Digest as _, Sha256};
 
 use super::{ImageReport, Lint, LintLevel, Report};
@@ -46,7 +48,22 @@ pub(crate) fn items(report: &Report) -> Vec<Item<'_>> {
             .iter()
             .flat_map(move |assessment| assessment_items(report, image, assessment))
     });
-    lints.chain(images).collect()
+    let mut items: Vec<Item<'_>> = lints.chain(images).collect();
+    tell_apart(&mut items);
+    items
+}
+
+/// One name twice in a Dockerfile, or one path in two layers: readers of fingerprints drop all but
+/// one of those that are alike. The first keeps its own, whatever comes behind it.
+fn tell_apart(items: &mut [Item<'_>]) {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for item in items {
+        let before = seen.entry(item.fingerprint.clone()).or_default();
+        if *before > 0 {
+            item.fingerprint = hash([item.fingerprint.as_str(), before.to_string().as_str()]);
+        }
+        *before += 1;
+    }
 }
 
 fn lint_item<'a>(report: &'a Report, lint: &'a Lint) -> Item<'a> {
@@ -127,9 +144,13 @@ fn fingerprint(
         finding.package.as_deref(),
         finding.advisory.as_deref(),
     ];
+    hash(parts.map(Option::unwrap_or_default))
+}
+
+fn hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hasher = Sha256::new();
     for part in parts {
-        hasher.update(part.unwrap_or_default().as_bytes());
+        hasher.update(part.as_bytes());
         hasher.update([0]);
     }
     hasher

@@ -407,6 +407,17 @@ fn preflight_results_agree_with_the_verdict() {
     assert_eq!(errors[0]["name"], "free_of_critical_vulnerabilities");
 }
 
+/// GitLab keeps one of the entries that have the same fingerprint.
+#[test]
+fn findings_that_are_alike_but_for_their_line_keep_fingerprints_of_their_own() {
+    let mut second = lint();
+    second.finding.location = Some(at(3));
+    let once = json("gitlab", &report(Vec::new(), vec![lint()]));
+    let twice = json("gitlab", &report(Vec::new(), vec![lint(), second]));
+    assert_eq!(once[0]["fingerprint"], twice[0]["fingerprint"]);
+    assert_ne!(twice[0]["fingerprint"], twice[1]["fingerprint"]);
+}
+
 #[test]
 fn the_mark_of_the_summary_is_the_verdict() {
     let mut failing = image(0);

@@ -184,9 +184,9 @@ fn passed(note: impl Into<String>) -> Outcome {
 
 /// What a project that is marked privileged need not keep.
 fn excused(case: &Case<'_>) -> Option<Outcome> {
-    let reason = "the project is marked privileged".to_owned();
+    let reason = || "the project is marked privileged".to_owned();
     let excused = case.context.privileged;
-    excused.then(|| Outcome::Assessed(Verdict::NotApplicable(reason)))
+    excused.then(|| Outcome::Assessed(Verdict::NotApplicable(reason())))
 }
 
 fn failed(finding: Finding) -> Outcome {
