@@ -23,7 +23,7 @@ use plimsoll::{
 };
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{command, has_program, plimsoll, shared, skipped};
+use crate::support::{command, has_program, plimsoll, plimsoll_with, shared, skipped};
 
 fn data(test: &str) -> Option<PathBuf> {
     let data = shared()
@@ -768,5 +768,111 @@ fn a_damaged_database_is_told_and_left_alone() {
     assert_eq!(
         fs::read(folder.path().join("a.db")).unwrap(),
         b"something else"
+    );
+}
+
+/// A made-up advisory for `openssl-libs` of RHEL 9, as old as said; the ids are nobody's.
+fn made_up(id: &str, severity: &str, days: i64, evr: &str) -> String {
+    let now = Timestamp::now();
+    let released = Timestamp::from_second(now.as_second() - days * 86_400).unwrap();
+    format!(
+        r#"{{"document": {{"aggregate_severity": {{"text": "{severity}"}}, "csaf_version": "2.0", "title": "fixture",
+        "tracking": {{"id": "{id}", "initial_release_date": "{released}", "current_release_date": "{now}"}}}},
+        "product_tree": {{"branches": [
+            {{"product": {{"product_id": "9", "product_identification_helper": {{"cpe": "cpe:/o:redhat:enterprise_linux:9::baseos"}}}}}},
+            {{"product": {{"product_id": "openssl-libs-{evr}.x86_64"}}}}],
+          "relationships": [{{"full_product_name": {{"product_id": "9:o"}}, "product_reference": "openssl-libs-{evr}.x86_64", "relates_to_product_reference": "9"}}]}},
+        "vulnerabilities": [{{"cve": "CVE-0000-0001", "product_status": {{"fixed": ["9:o"]}}}}]}}"#
+    )
+}
+
+#[test]
+fn a_scan_grades_by_the_database_and_fails_on_what_is_missing() {
+    let images = std::env::var_os("FIXTURE_IMAGES").map(PathBuf::from);
+    let Some(image) = images
+        .map(|images| images.join("oci/critical-vuln"))
+        .filter(|image| image.is_dir())
+    else {
+        skipped(
+            "scan with advisories",
+            "the fixture images (FIXTURE_IMAGES) are not there",
+        );
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().to_str().unwrap();
+    let feed = folder.path().join("feed");
+    fs::create_dir(&feed).unwrap();
+    fs::write(
+        feed.join("a.json"),
+        made_up("RHSA-0000:0001", "Critical", 40, "1:3.0.1-43.el9_0"),
+    )
+    .unwrap();
+    fs::write(
+        feed.join("b.json"),
+        made_up("RHSA-0000:0002", "Important", 400, "1:1.0.0-1.el9"),
+    )
+    .unwrap();
+    let layout = format!("oci:{}:3.7-1", image.display());
+    let report = || {
+        let args = [
+            "scan",
+            &layout,
+            "--format",
+            "json",
+            "--require",
+            "free_of_critical_vulnerabilities",
+        ];
+        let ran = plimsoll_with(folder.path(), &args, &[("XDG_DATA_HOME", home)]);
+        let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| {
+            panic!(
+                "{error}
+{ran}"
+            )
+        });
+        (ran.code, report)
+    };
+    let rule = |report: &serde_json::Value| {
+        let all = report["assessments"].as_array().unwrap();
+        all.iter()
+            .find(|a| a["name"] == "free_of_critical_vulnerabilities")
+            .unwrap()
+            .clone()
+    };
+    let (code, without) = report();
+    assert_eq!(code, 4);
+    assert_eq!(rule(&without)["outcome"], "not_assessed");
+    assert!(without["grade"].is_null(), "{without}");
+
+    let updated = plimsoll_with(
+        folder.path(),
+        &["advisories", "update", "--from", "feed"],
+        &[("XDG_DATA_HOME", home)],
+    );
+    assert_eq!(updated.code, 0, "{updated}");
+    let (code, with) = report();
+    assert_eq!(code, 1);
+    let assessment = rule(&with);
+    assert_eq!(assessment["outcome"], "failed", "{assessment}");
+    let finding = &assessment["findings"][0];
+    assert_eq!(finding["advisory"], "RHSA-0000:0001");
+    assert!(
+        finding["message"].as_str().unwrap().contains("40 days old"),
+        "{finding}"
+    );
+    assert_eq!(
+        assessment["findings"].as_array().unwrap().len(),
+        1,
+        "the other one is applied"
+    );
+    assert_eq!(
+        (&with["grade"], with["timeline"].as_array().unwrap().len()),
+        (&"D".into(), 3),
+        "{}",
+        with["timeline"]
+    );
+    assert_eq!(
+        with["advisories"][0]["packages"][0]["fixed"],
+        "1:3.0.1-43.el9_0"
     );
 }

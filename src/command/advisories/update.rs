@@ -54,13 +54,16 @@ pub(super) fn update(from: &Path, path: &Path, tell: &dyn Fn(&str)) -> Result<St
     let ends = known_ends_of_life().map_err(|error| Error::Bug(error.to_string()))?;
     update.contents.set_ends_of_life(ends);
     let newest = update.newest;
+    // a map of repositories alone does not say where the advisories come from
+    let documents: usize = update.changes.iter().sum();
+    let named = (documents == 0).then(|| update.contents.source().to_owned());
     let name = from.file_name().map_or_else(
         || from.display().to_string(),
         |name| name.to_string_lossy().into_owned(),
     );
     update
         .contents
-        .advance(newest, &name)
+        .advance(newest, &named.unwrap_or(name))
         .map_err(|error| usage(error.to_string(), ""))?;
     let file = update
         .contents
