@@ -162,7 +162,7 @@ fn stages(
     let signals = signals::Signals::watch()?;
     let reach = reach(environment)?;
     let database = advisories::database_path(environment);
-    let advisories = Advisories::read(database.as_deref(), AsOf::Instant(now));
+    let advisories = Advisories::read(database.as_deref(), as_of(cli, now));
     let tools = Tools {
         advisories: &advisories,
         reach: &reach,
@@ -185,6 +185,14 @@ fn stages(
         }
     }
     Ok(verdict(&codes, config.exit_zero))
+}
+
+/// The day that was asked for, else now.
+fn as_of(cli: &Cli, now: jiff::Timestamp) -> AsOf {
+    match &cli.command {
+        Command::Scan(args) => args.as_of.map_or(AsOf::Instant(now), AsOf::Day),
+        _ => AsOf::Instant(now),
+    }
 }
 
 /// The failed step's last words, then the error itself.

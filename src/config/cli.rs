@@ -239,6 +239,9 @@ pub struct ScanArgs {
     /// how it is assessed
     #[command(flatten)]
     pub scan: PolicyArgs,
+    /// Grade as of this day (UTC, `YYYY-MM-DD`) instead of now, with the advisories that are known
+    #[arg(long, value_name = "DATE", help_heading = "Scan options")]
+    pub as_of: Option<jiff::civil::Date>,
 }
 
 /// Context and Dockerfile.

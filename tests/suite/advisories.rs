@@ -871,6 +871,16 @@ fn a_scan_grades_by_the_database_and_fails_on_what_is_missing() {
         "{}",
         with["timeline"]
     );
+    let later = plimsoll_with(
+        folder.path(),
+        &["scan", &layout, "--format", "json", "--as-of", "2099-01-01"],
+        &[("XDG_DATA_HOME", home)],
+    );
+    let later: serde_json::Value = serde_json::from_str(&later.stdout).unwrap();
+    assert_eq!(
+        (&later["grade"], &later["grade_as_of"]),
+        (&"F".into(), &"2099-01-01".into())
+    );
     assert_eq!(
         with["advisories"][0]["packages"][0]["fixed"],
         "1:3.0.1-43.el9_0"
