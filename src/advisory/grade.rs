@@ -110,7 +110,7 @@ pub enum Unknown {
     #[error("the image is {0}, and Red Hat grades Red Hat Enterprise Linux alone")]
     NotRhel(String),
     /// nothing to look up
-    #[error("no package of the image is signed by Red Hat")]
+    #[error("no package of the image is signed by Red Hat or names it as its vendor")]
     NothingSigned,
     /// nothing to look up in
     #[error(

@@ -169,7 +169,7 @@ fn stages(
     };
     let reach = reach(environment, auth, signals.cancel());
     let database = advisories::database_path(environment);
-    let advisories = Advisories::read(database.as_deref(), AsOf::Instant(now));
+    let advisories = Advisories::read(database.as_deref(), as_of(cli, now));
     let tools = Tools {
         advisories: &advisories,
         reach: &reach,
@@ -202,6 +202,14 @@ fn stages(
         }
     }
     Ok(verdict(&codes, config.exit_zero))
+}
+
+/// The day that was asked for, else now.
+fn as_of(cli: &Cli, now: jiff::Timestamp) -> AsOf {
+    match &cli.command {
+        Command::Scan(args) => args.as_of.map_or(AsOf::Instant(now), AsOf::Day),
+        _ => AsOf::Instant(now),
+    }
 }
 
 /// The failed step's last words, then the error itself.

@@ -9,6 +9,7 @@ use clap::{
 };
 use clap_complete::Shell;
 
+pub use super::cli_advisories::AdvisoriesCommand;
 use super::cli_help as help;
 
 /// From a repository's Dockerfile to a certified container image.
@@ -145,35 +146,6 @@ pub enum Command {
     Man,
 }
 
-/// `plimsoll advisories`.
-#[derive(Debug, Clone, Subcommand)]
-pub enum AdvisoriesCommand {
-    /// Take over Red Hat's CSAF advisories; older versions of what is held are never taken
-    Update {
-        /// Directory or archive (`.tar`, `.tar.zst`) with the documents, and beside them, when there
-        /// are any, `repository-to-cpe.json`, `changes.csv` and `deletions.csv`
-        #[arg(long, value_name = "DIR|ARCHIVE", value_hint = ValueHint::AnyPath)]
-        from: PathBuf,
-        /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        database: Option<PathBuf>,
-    },
-    /// Tell the age, the source and the size of the database
-    Status {
-        /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        database: Option<PathBuf>,
-    },
-    /// Tell everything about one advisory
-    Show {
-        /// Id, such as `RHSA-2024:0010`
-        id: String,
-        /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        database: Option<PathBuf>,
-    },
-}
-
 /// Which schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SchemaOf {
@@ -267,6 +239,9 @@ pub struct ScanArgs {
     /// how it is assessed
     #[command(flatten)]
     pub scan: PolicyArgs,
+    /// Grade as of this day (UTC, `YYYY-MM-DD`) instead of now, with the advisories that are known
+    #[arg(long, value_name = "DATE", help_heading = "Scan options")]
+    pub as_of: Option<jiff::civil::Date>,
 }
 
 /// Context and Dockerfile.

@@ -7,6 +7,7 @@
 use std::{io, path::PathBuf};
 
 pub mod cli;
+mod cli_advisories;
 mod cli_help;
 mod decode;
 mod effective;

@@ -57,9 +57,11 @@ impl Advisories {
         let (evidence, unread) = evidence::evidence(inventory);
         let mut matched = matches(&database, &evidence, &evidence::installed(packages));
         matched.notes.extend(unread);
+        // a day that was asked for may lie ahead: that is a look into the future, not old data
+        let limit = matches!(self.as_of, AsOf::Instant(_)).then_some(limit);
         let data = (database.counts().advisories > 0).then(|| database.as_of());
         Fact::Known(AdvisoryFacts {
-            health: health(&evidence, &matched, data, self.as_of, Some(limit)),
+            health: health(&evidence, &matched, data, self.as_of, limit),
             matched,
             as_of: self.as_of,
             data: database.as_of(),

@@ -130,6 +130,11 @@ fn scan_image(
         &bars,
     )?;
     drop(bars);
+    if let Fact::Known(facts) = &subject.advisories {
+        for note in &facts.matched.notes {
+            tools.console.warn(note);
+        }
+    }
     let policy = policy(&plan.scan);
     let assessments = check::assess(&subject, |rule| policy.selects(rule));
     let judgement = policy::judge(assessments, &policy, today(tools));

@@ -5,11 +5,11 @@ use jiff::Timestamp;
 
 use super::{
     Database, DatabaseError,
+    bytes::{record, u16_at, u32_at, u64_at},
     format::{
         ADVISORY, CHECKSUM, DELETED, DOCUMENT, END, FORMAT, HEADER, MAGIC, META, NAME, REPOSITORY,
         REPOSITORY_CPE, ROW, SECTIONS, Section, TEXT,
     },
-    reader::{record, u16_at, u32_at, u64_at},
     writer::checksum,
 };
 use crate::advisory::{AdvisoryId, Severity};

@@ -130,6 +130,11 @@ impl Contents {
         self.documents.iter()
     }
 
+    /// Where the data comes from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
     /// The day and second the data is of.
     pub fn as_of(&self) -> Timestamp {
         self.as_of

@@ -7,6 +7,7 @@
 //! documents give the same bytes, in whatever order they came. Fetching documents and replacing the
 //! file on disk are not done here.
 
+mod bytes;
 mod check;
 mod contents;
 mod format;

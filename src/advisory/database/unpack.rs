@@ -2,8 +2,8 @@
 
 use super::{
     Contents, Database, Document, RowRef,
+    bytes::{record, sha256, time, u32_at},
     format::{DELETED, DOCUMENT, Section},
-    reader::{record, sha256, time, u32_at},
 };
 use crate::advisory::{Advisory, AdvisoryId, Row};
 

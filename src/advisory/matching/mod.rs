@@ -77,7 +77,7 @@ pub struct Matched {
     pub main_stream: Vec<Missing>,
     /// packages that were looked up
     pub scanned: usize,
-    /// packages that were not, because Red Hat did not sign them
+    /// packages that were not, because they are not Red Hat's
     pub not_scanned: Vec<Nevra>,
     /// products that the packages come from
     pub products: Vec<Product>,

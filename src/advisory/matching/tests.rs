@@ -573,7 +573,7 @@ fn release_ten_is_named_with_a_minor_version_and_assumed_with_every_one() {
 }
 
 #[test]
-fn what_red_hat_did_not_sign_is_not_scanned() {
+fn what_is_not_red_hats_is_not_scanned() {
     let file = database(&[(
         "RHSA-2024:1",
         Severity::Critical,
@@ -584,7 +584,7 @@ fn what_red_hat_did_not_sign_is_not_scanned() {
     for (key, vendor, scanned) in [
         (Some(KEY), None, 1),
         (Some("05b555b38483c65d"), Some("CentOS"), 0),
-        (Some("05b555b38483c65d"), Some("Red Hat, Inc."), 0),
+        (Some("05b555b38483c65d"), Some("Red Hat, Inc."), 1),
         (None, Some("Red Hat, Inc."), 1),
         (None, Some("CentOS"), 0),
         (None, None, 0),

@@ -1,97 +1,24 @@
-//! `plimsoll advisories`: makes the advisory database and tells what is in it.
+//! Takes over documents from a directory or an archive.
 
 use std::{
     fs,
     io::{self, Read, Write as _},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
-use tar_core::parse::{Limits, ParseEvent, Parser};
 
+use super::{io_error, tar::entries, usage, with};
 use crate::{
     advisory::{
         csaf::{self, MAX_DOCUMENT, ParseError},
-        database::{Contents, Database},
+        database::Contents,
         feed, known_ends_of_life,
     },
-    config::{Environment, cli::AdvisoriesCommand},
     error::Error,
     gather::read_database,
 };
-
-/// Where the database lies unless the user says otherwise: `plimsoll/advisories.db` in the user's
-/// data directory (XDG Base Directory Specification).
-pub(super) fn database_path(environment: &Environment) -> Option<PathBuf> {
-    let absolute = |path: &PathBuf| path.is_absolute();
-    let data = environment.path("XDG_DATA_HOME").filter(absolute);
-    let home = || {
-        Some(
-            environment
-                .path("HOME")
-                .filter(absolute)?
-                .join(".local/share"),
-        )
-    };
-    Some(data.or_else(home)?.join("plimsoll/advisories.db"))
-}
-
-/// Does what was asked; the text is for standard output, `tell` for what happens meanwhile.
-pub(super) fn run(
-    command: &AdvisoriesCommand,
-    environment: &Environment,
-    directory: &Path,
-    now: Timestamp,
-    tell: &dyn Fn(&str),
-) -> Result<String, Error> {
-    let database = match command {
-        AdvisoriesCommand::Update { database, .. }
-        | AdvisoriesCommand::Status { database }
-        | AdvisoriesCommand::Show { database, .. } => database,
-    };
-    let path = database.as_ref().map(|path| directory.join(path));
-    let path = path.or_else(|| database_path(environment)).ok_or_else(|| {
-        usage(
-            "neither `XDG_DATA_HOME` nor `HOME` says where the advisory database lies",
-            "name it with `--database`",
-        )
-    })?;
-    match command {
-        AdvisoriesCommand::Update { from, .. } => update(&directory.join(from), &path, tell),
-        AdvisoriesCommand::Status { .. } => {
-            with(&path, |database| Ok(status(&path, database, now)))
-        }
-        AdvisoriesCommand::Show { id, .. } => with(&path, |database| show(database, id)),
-    }
-}
-
-fn usage(what: impl Into<String>, hint: &str) -> Error {
-    let hint = (!hint.is_empty()).then(|| hint.to_owned());
-    Error::Usage {
-        what: what.into(),
-        hint,
-    }
-}
-
-fn io_error(path: &Path, error: &io::Error) -> Error {
-    usage(format!("{}: {error}", path.display()), "")
-}
-
-fn with<T>(path: &Path, read: impl FnOnce(&Database<'_>) -> Result<T, Error>) -> Result<T, Error> {
-    let file = read_database(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => usage(
-            format!("there is no advisory database at {}", path.display()),
-            "make one with `plimsoll advisories update --from DIR`",
-        ),
-        _ => io_error(path, &error),
-    })?;
-    let database =
-        Database::open(&file).map_err(|error| usage(format!("{}: {error}", path.display()), ""))?;
-    read(&database)
-}
-
-// --- update ---------------------------------------------------------------------------------------
 
 /// What an update does to the contents, and what it has to tell.
 struct Update<'a> {
@@ -103,7 +30,7 @@ struct Update<'a> {
     tell: &'a dyn Fn(&str),
 }
 
-fn update(from: &Path, path: &Path, tell: &dyn Fn(&str)) -> Result<String, Error> {
+pub(super) fn update(from: &Path, path: &Path, tell: &dyn Fn(&str)) -> Result<String, Error> {
     // a damaged database is told, not thrown away: it may be another program's file
     let contents = match read_database(path) {
         Ok(_) => with(path, |database| Ok(database.contents()))?,
@@ -127,13 +54,16 @@ fn update(from: &Path, path: &Path, tell: &dyn Fn(&str)) -> Result<String, Error
     let ends = known_ends_of_life().map_err(|error| Error::Bug(error.to_string()))?;
     update.contents.set_ends_of_life(ends);
     let newest = update.newest;
+    // a map of repositories alone does not say where the advisories come from
+    let documents: usize = update.changes.iter().sum();
+    let named = (documents == 0).then(|| update.contents.source().to_owned());
     let name = from.file_name().map_or_else(
         || from.display().to_string(),
         |name| name.to_string_lossy().into_owned(),
     );
     update
         .contents
-        .advance(newest, &name)
+        .advance(newest, &named.unwrap_or(name))
         .map_err(|error| usage(error.to_string(), ""))?;
     let file = update
         .contents
@@ -279,7 +209,7 @@ impl Update<'_> {
     }
 }
 
-fn is_known(name: &str) -> bool {
+pub(super) fn is_known(name: &str) -> bool {
     let plain = name.strip_suffix(".zst").unwrap_or(name);
     let name = plain.rsplit('/').next().unwrap_or(plain);
     name.ends_with(".json") || name == "changes.csv" || name == "deletions.csv"
@@ -300,108 +230,4 @@ fn limited(from: &mut dyn Read) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is larger than a document may be"));
     }
     Ok(bytes)
-}
-
-/// The files of a tar stream that belong to a feed.
-fn entries(from: &mut dyn Read, each: &mut dyn FnMut(&str, &[u8])) -> io::Result<()> {
-    let mut parser = Parser::new(Limits::default());
-    let mut held: Vec<u8> = Vec::new();
-    loop {
-        match parser.parse(&held).map_err(io::Error::other)? {
-            ParseEvent::NeedData { .. } => {
-                let before = held.len();
-                from.take(64 << 10).read_to_end(&mut held)?;
-                if held.len() == before {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-            }
-            ParseEvent::Entry { consumed, entry } => {
-                let (size, padded) = (entry.size, entry.padded_size());
-                let name = String::from_utf8_lossy(entry.path.as_ref()).into_owned();
-                held.drain(..consumed);
-                let missing = padded.saturating_sub(held.len() as u64);
-                if size > MAX_DOCUMENT as u64 {
-                    return Err(io::Error::other(format!(
-                        "{name} is larger than a document may be"
-                    )));
-                }
-                from.take(missing).read_to_end(&mut held)?;
-                let (size, padded) = (usize::try_from(size), usize::try_from(padded));
-                let (Ok(size), Ok(padded)) = (size, padded) else {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                };
-                let content = held.get(..size).ok_or(io::ErrorKind::UnexpectedEof)?;
-                if is_known(&name) {
-                    each(&name, content);
-                }
-                held.drain(..padded.min(held.len()));
-            }
-            ParseEvent::End { .. } => return Ok(()),
-            ParseEvent::GlobalExtensions { consumed, .. }
-            | ParseEvent::SparseEntry { consumed, .. } => {
-                held.drain(..consumed);
-            }
-        }
-    }
-}
-
-// --- status, show ---------------------------------------------------------------------------------
-
-fn status(path: &Path, database: &Database<'_>, now: Timestamp) -> String {
-    let counts = database.counts();
-    let days = (now.as_second() - database.as_of().as_second()) / 86_400;
-    format!(
-        "database      {}\nsource        {}\nas of         {} ({days} days ago)\nadvisories    {}, {} deleted\npackages      {} rows of {} names\nvulnerabilities {}\nrepositories  {}\nlife cycle    {} dates\n",
-        path.display(),
-        database.source(),
-        database.as_of(),
-        counts.advisories,
-        counts.deleted,
-        counts.rows,
-        counts.names,
-        counts.cves,
-        counts.repositories,
-        counts.ends_of_life,
-    )
-}
-
-fn show(database: &Database<'_>, id: &str) -> Result<String, Error> {
-    let Some(advisory) = database.advisory(id) else {
-        return Err(usage(
-            format!(
-                "the advisory database of {} does not hold `{id}`",
-                database.as_of()
-            ),
-            "ids look like `RHSA-2024:0010`",
-        ));
-    };
-    let mut text = format!(
-        "{}: {}\nseverity  {}\nshipped   {}\nfixes     {}\nsee       https://access.redhat.com/errata/{}\n",
-        advisory.id,
-        advisory.title,
-        advisory.severity,
-        advisory.released,
-        advisory.cves.join(", "),
-        advisory.id,
-    );
-    let mut product = String::new();
-    let mut rows = database.rows_of_advisory(id);
-    rows.sort_by(|one, other| (&one.cpe, &one.name).cmp(&(&other.cpe, &other.name)));
-    for row in rows {
-        if row.cpe != product {
-            text.push_str(&format!("\n{}\n", row.cpe));
-            product.clone_from(&row.cpe);
-        }
-        let module = row
-            .module
-            .map_or_else(String::new, |module| format!(" ({module})"));
-        let arches: Vec<_> = row.arches.names().collect();
-        text.push_str(&format!(
-            "  {} {}{module}  {}\n",
-            row.name,
-            row.fixed,
-            arches.join(" ")
-        ));
-    }
-    Ok(text)
 }

@@ -1,0 +1,149 @@
+//! `plimsoll advisories`: makes the advisory database and tells what is in it.
+
+mod tar;
+mod update;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    advisory::database::Database,
+    config::{Environment, cli::AdvisoriesCommand},
+    error::Error,
+    gather::read_database,
+};
+
+/// Where the database lies unless the user says otherwise: `plimsoll/advisories.db` in the user's
+/// data directory (XDG Base Directory Specification).
+pub(super) fn database_path(environment: &Environment) -> Option<PathBuf> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let data = environment.path("XDG_DATA_HOME").filter(absolute);
+    let home = || {
+        Some(
+            environment
+                .path("HOME")
+                .filter(absolute)?
+                .join(".local/share"),
+        )
+    };
+    Some(data.or_else(home)?.join("plimsoll/advisories.db"))
+}
+
+/// Does what was asked; the text is for standard output, `tell` for what happens meanwhile.
+pub(super) fn run(
+    command: &AdvisoriesCommand,
+    environment: &Environment,
+    directory: &Path,
+    now: Timestamp,
+    tell: &dyn Fn(&str),
+) -> Result<String, Error> {
+    let database = match command {
+        AdvisoriesCommand::Update { database, .. }
+        | AdvisoriesCommand::Status { database }
+        | AdvisoriesCommand::Show { database, .. } => database,
+    };
+    let path = database.as_ref().map(|path| directory.join(path));
+    let path = path.or_else(|| database_path(environment)).ok_or_else(|| {
+        usage(
+            "neither `XDG_DATA_HOME` nor `HOME` says where the advisory database lies",
+            "name it with `--database`",
+        )
+    })?;
+    match command {
+        AdvisoriesCommand::Update { from, .. } => {
+            update::update(&directory.join(from), &path, tell)
+        }
+        AdvisoriesCommand::Status { .. } => {
+            with(&path, |database| Ok(status(&path, database, now)))
+        }
+        AdvisoriesCommand::Show { id, .. } => with(&path, |database| show(database, id)),
+    }
+}
+
+fn usage(what: impl Into<String>, hint: &str) -> Error {
+    let hint = (!hint.is_empty()).then(|| hint.to_owned());
+    Error::Usage {
+        what: what.into(),
+        hint,
+    }
+}
+
+fn io_error(path: &Path, error: &io::Error) -> Error {
+    usage(format!("{}: {error}", path.display()), "")
+}
+
+fn with<T>(path: &Path, read: impl FnOnce(&Database<'_>) -> Result<T, Error>) -> Result<T, Error> {
+    let file = read_database(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => usage(
+            format!("there is no advisory database at {}", path.display()),
+            "make one with `plimsoll advisories update --from DIR`",
+        ),
+        _ => io_error(path, &error),
+    })?;
+    let database =
+        Database::open(&file).map_err(|error| usage(format!("{}: {error}", path.display()), ""))?;
+    read(&database)
+}
+
+fn status(path: &Path, database: &Database<'_>, now: Timestamp) -> String {
+    let counts = database.counts();
+    let days = (now.as_second() - database.as_of().as_second()) / 86_400;
+    format!(
+        "database      {}\nsource        {}\nas of         {} ({days} days ago)\nadvisories    {}, {} deleted\npackages      {} rows of {} names\nvulnerabilities {}\nrepositories  {}\nlife cycle    {} dates\n",
+        path.display(),
+        database.source(),
+        database.as_of(),
+        counts.advisories,
+        counts.deleted,
+        counts.rows,
+        counts.names,
+        counts.cves,
+        counts.repositories,
+        counts.ends_of_life,
+    )
+}
+
+fn show(database: &Database<'_>, id: &str) -> Result<String, Error> {
+    let Some(advisory) = database.advisory(id) else {
+        return Err(usage(
+            format!(
+                "the advisory database of {} does not hold `{id}`",
+                database.as_of()
+            ),
+            "ids look like `RHSA-2024:0010`",
+        ));
+    };
+    let mut text = format!(
+        "{}: {}\nseverity  {}\nshipped   {}\nfixes     {}\nsee       https://access.redhat.com/errata/{}\n",
+        advisory.id,
+        advisory.title,
+        advisory.severity,
+        advisory.released,
+        advisory.cves.join(", "),
+        advisory.id,
+    );
+    let mut product = String::new();
+    let mut rows = database.rows_of_advisory(id);
+    rows.sort_by(|one, other| (&one.cpe, &one.name).cmp(&(&other.cpe, &other.name)));
+    for row in rows {
+        if row.cpe != product {
+            text.push_str(&format!("\n{}\n", row.cpe));
+            product.clone_from(&row.cpe);
+        }
+        let module = row
+            .module
+            .map_or_else(String::new, |module| format!(" ({module})"));
+        let arches: Vec<_> = row.arches.names().collect();
+        text.push_str(&format!(
+            "  {} {}{module}  {}\n",
+            row.name,
+            row.fixed,
+            arches.join(" ")
+        ));
+    }
+    Ok(text)
+}

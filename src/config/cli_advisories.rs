@@ -1,0 +1,34 @@
+//! The command line of `plimsoll advisories`.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueHint};
+
+/// `plimsoll advisories`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum AdvisoriesCommand {
+    /// Take over Red Hat's CSAF advisories; older versions of what is held are never taken
+    Update {
+        /// Directory or archive (`.tar`, `.tar.zst`) with the documents, and beside them, when there
+        /// are any, `repository-to-cpe.json`, `changes.csv` and `deletions.csv`
+        #[arg(long, value_name = "DIR|ARCHIVE", value_hint = ValueHint::AnyPath)]
+        from: PathBuf,
+        /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        database: Option<PathBuf>,
+    },
+    /// Tell the age, the source and the size of the database
+    Status {
+        /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        database: Option<PathBuf>,
+    },
+    /// Tell everything about one advisory
+    Show {
+        /// Id, such as `RHSA-2024:0010`
+        id: String,
+        /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        database: Option<PathBuf>,
+    },
+}
