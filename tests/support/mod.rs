@@ -7,7 +7,9 @@ mod relay;
 mod run;
 
 pub(crate) use relay::Relay;
-pub(crate) use run::{Ran, docker_is_there, example_base, plimsoll, plimsoll_command};
+pub(crate) use run::{
+    Ran, docker_is_there, example_base, plimsoll, plimsoll_command, plimsoll_with,
+};
 
 use std::path::PathBuf;
 

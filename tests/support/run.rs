@@ -29,6 +29,12 @@ pub(crate) fn plimsoll(folder: &Path, args: &[&str]) -> Ran {
     Ran::of(&plimsoll_command(folder, args).output().unwrap())
 }
 
+/// [`plimsoll`] with variables of the environment on top.
+pub(crate) fn plimsoll_with(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Ran {
+    let mut command = plimsoll_command(folder, args);
+    Ran::of(&command.envs(variables.iter().copied()).output().unwrap())
+}
+
 /// [`plimsoll`], not yet started.
 pub(crate) fn plimsoll_command(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
