@@ -107,7 +107,7 @@ pub(super) const TABLE: &[(&str, [Weight; 5])] = &[
     ("rpm_verify_successful", [Block, Block, Off, Off, Block]),
     ("is_rhel", [Block, Block, Off, Off, Block]),
     ("vendor_label_exists", [Block, Block, Block, Block, Block]),
-    // Not assessed until there is an advisory database; blocking would reject every image.
+    // Not assessed without an advisory database; blocking would reject every image where none was made.
     (
         "free_of_critical_vulnerabilities",
         [Warn, Warn, Off, Off, Warn],
