@@ -786,6 +786,27 @@ fn made_up(id: &str, severity: &str, days: i64, evr: &str) -> String {
     )
 }
 
+/// The JSON report of a scan that requires the rule, its exit code, and the rule's assessment.
+fn scanned(
+    folder: &Path,
+    layout: &str,
+    more: &[&str],
+) -> (i32, serde_json::Value, serde_json::Value) {
+    const RULE: &str = "free_of_critical_vulnerabilities";
+    let args = [
+        &["scan", layout, "--format", "json", "--require", RULE],
+        more,
+    ]
+    .concat();
+    let home = folder.to_str().unwrap();
+    let ran = plimsoll_with(folder, &args, &[("XDG_DATA_HOME", home)]);
+    let report: serde_json::Value =
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}\n{ran}"));
+    let all = report["assessments"].as_array().unwrap();
+    let rule = all.iter().find(|a| a["name"] == RULE).unwrap().clone();
+    (ran.code, report, rule)
+}
+
 #[test]
 fn a_scan_grades_by_the_database_and_fails_on_what_is_missing() {
     let images = std::env::var_os("FIXTURE_IMAGES").map(PathBuf::from);
@@ -814,34 +835,9 @@ fn a_scan_grades_by_the_database_and_fails_on_what_is_missing() {
     )
     .unwrap();
     let layout = format!("oci:{}:3.7-1", image.display());
-    let report = || {
-        let args = [
-            "scan",
-            &layout,
-            "--format",
-            "json",
-            "--require",
-            "free_of_critical_vulnerabilities",
-        ];
-        let ran = plimsoll_with(folder.path(), &args, &[("XDG_DATA_HOME", home)]);
-        let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| {
-            panic!(
-                "{error}
-{ran}"
-            )
-        });
-        (ran.code, report)
-    };
-    let rule = |report: &serde_json::Value| {
-        let all = report["assessments"].as_array().unwrap();
-        all.iter()
-            .find(|a| a["name"] == "free_of_critical_vulnerabilities")
-            .unwrap()
-            .clone()
-    };
-    let (code, without) = report();
+    let (code, without, rule) = scanned(folder.path(), &layout, &[]);
     assert_eq!(code, 4);
-    assert_eq!(rule(&without)["outcome"], "not_assessed");
+    assert_eq!(rule["outcome"], "not_assessed");
     assert!(without["grade"].is_null(), "{without}");
 
     let updated = plimsoll_with(
@@ -850,9 +846,8 @@ fn a_scan_grades_by_the_database_and_fails_on_what_is_missing() {
         &[("XDG_DATA_HOME", home)],
     );
     assert_eq!(updated.code, 0, "{updated}");
-    let (code, with) = report();
+    let (code, with, assessment) = scanned(folder.path(), &layout, &[]);
     assert_eq!(code, 1);
-    let assessment = rule(&with);
     assert_eq!(assessment["outcome"], "failed", "{assessment}");
     let finding = &assessment["findings"][0];
     assert_eq!(finding["advisory"], "RHSA-0000:0001");
@@ -871,12 +866,7 @@ fn a_scan_grades_by_the_database_and_fails_on_what_is_missing() {
         "{}",
         with["timeline"]
     );
-    let later = plimsoll_with(
-        folder.path(),
-        &["scan", &layout, "--format", "json", "--as-of", "2099-01-01"],
-        &[("XDG_DATA_HOME", home)],
-    );
-    let later: serde_json::Value = serde_json::from_str(&later.stdout).unwrap();
+    let (_, later, _) = scanned(folder.path(), &layout, &["--as-of", "2099-01-01"]);
     assert_eq!(
         (&later["grade"], &later["grade_as_of"]),
         (&"F".into(), &"2099-01-01".into())

@@ -250,3 +250,16 @@ proptest! {
         let _ = parse(&bytes);
     }
 }
+
+#[test]
+fn a_module_that_only_the_id_names_is_found() {
+    let id = "ruby-0:3.1.4-142.module+el8.x86_64::ruby:3.1";
+    let tree = format!(
+        r#"{{"branches": [
+        {{"product": {{"product_id": "8", "product_identification_helper": {{"cpe": "cpe:/a:redhat:enterprise_linux:8::appstream"}}}}}},
+        {{"product": {{"product_id": "{id}", "product_identification_helper": {{"purl": "pkg:rpm/redhat/ruby@3.1.4-142.module%2Bel8?arch=x86_64"}}}}}}],
+      "relationships": [{{"full_product_name": {{"product_id": "8:r"}}, "product_reference": "{id}", "relates_to_product_reference": "8"}}]}}"#
+    );
+    let parsed = read(&tree, r#"["8:r"]"#);
+    assert_eq!(parsed.advisory.rows[0].module.as_deref(), Some("ruby:3.1"));
+}

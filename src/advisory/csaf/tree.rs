@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::{
-    component::{Component, Unreadable, from_id, from_purl},
+    component::{Component, Unreadable, from_id, from_purl, module_of},
     document::{Branch, Helper, Product, Tree},
 };
 
@@ -122,7 +122,7 @@ impl<'a> Products<'a> {
             .ok_or_else(|| Unresolved::Undefined(shortened(id)))?;
         to.cpe = to.cpe.or(node.cpe);
         let component = match node.purl {
-            Some(purl) => Some(from_purl(purl)),
+            Some(purl) => Some(from_purl(purl).map(|component| with_module(component, id))),
             None if node.parts.is_empty() && node.cpe.is_none() => from_id(id),
             None => None,
         };
@@ -134,6 +134,20 @@ impl<'a> Products<'a> {
         node.parts
             .iter()
             .try_for_each(|part| self.follow(part, depth + 1, to))
+    }
+}
+
+/// A package of a module whose purl does not say which: the id may.
+fn with_module(component: Component, id: &str) -> Component {
+    match component {
+        Component::Rpm(mut rpm)
+            if rpm.module.is_none() && rpm.fixed.release.contains(".module") =>
+        {
+            let label = id.split_once("::").or_else(|| id.split_once(".rpm-"));
+            rpm.module = label.and_then(|(_, label)| module_of(label));
+            Component::Rpm(rpm)
+        }
+        component => component,
     }
 }
 

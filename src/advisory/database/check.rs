@@ -112,7 +112,12 @@ fn references(database: &Database<'_>) -> Result<(), DatabaseError> {
     each::<END>(database, Section::Ends, |own| {
         [0, 8, 16]
             .into_iter()
-            .try_for_each(|at| text(database, Section::Ends, own, at))
+            .try_for_each(|at| text(database, Section::Ends, own, at))?;
+        let day = i64::from(u32_at(own, 24).cast_signed());
+        let known = Timestamp::from_second(day * 86_400);
+        known
+            .map(|_| ())
+            .map_err(|_| wrong(Section::Ends, "it holds an impossible day"))
     })?;
     documents(database)
 }

@@ -4,6 +4,7 @@ mod tar;
 mod update;
 
 use std::{
+    fmt::Write as _,
     io,
     path::{Path, PathBuf},
 };
@@ -55,7 +56,7 @@ pub(super) fn run(
     })?;
     match command {
         AdvisoriesCommand::Update { from, .. } => {
-            update::update(&directory.join(from), &path, tell)
+            update::update(&directory.join(from), &path, now, tell)
         }
         AdvisoriesCommand::Status { .. } => {
             with(&path, |database| Ok(status(&path, database, now)))
@@ -131,19 +132,15 @@ fn show(database: &Database<'_>, id: &str) -> Result<String, Error> {
     rows.sort_by(|one, other| (&one.cpe, &one.name).cmp(&(&other.cpe, &other.name)));
     for row in rows {
         if row.cpe != product {
-            text.push_str(&format!("\n{}\n", row.cpe));
+            let _ = writeln!(text, "\n{}", row.cpe);
             product.clone_from(&row.cpe);
         }
         let module = row
             .module
             .map_or_else(String::new, |module| format!(" ({module})"));
         let arches: Vec<_> = row.arches.names().collect();
-        text.push_str(&format!(
-            "  {} {}{module}  {}\n",
-            row.name,
-            row.fixed,
-            arches.join(" ")
-        ));
+        let arches = arches.join(" ");
+        let _ = writeln!(text, "  {} {}{module}  {arches}", row.name, row.fixed);
     }
     Ok(text)
 }

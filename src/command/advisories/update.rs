@@ -24,13 +24,20 @@ use crate::{
 struct Update<'a> {
     contents: Contents,
     newest: Timestamp,
+    /// documents from the future do not make the data newer than today
+    now: Timestamp,
     changes: [usize; 5],
     vulnerabilities: usize,
     skipped: usize,
     tell: &'a dyn Fn(&str),
 }
 
-pub(super) fn update(from: &Path, path: &Path, tell: &dyn Fn(&str)) -> Result<String, Error> {
+pub(super) fn update(
+    from: &Path,
+    path: &Path,
+    now: Timestamp,
+    tell: &dyn Fn(&str),
+) -> Result<String, Error> {
     // a damaged database is told, not thrown away: it may be another program's file
     let contents = match read_database(path) {
         Ok(_) => with(path, |database| Ok(database.contents()))?,
@@ -41,6 +48,7 @@ pub(super) fn update(from: &Path, path: &Path, tell: &dyn Fn(&str)) -> Result<St
     let mut update = Update {
         contents,
         newest,
+        now,
         changes: [0; 5],
         vulnerabilities: 0,
         skipped: 0,
@@ -157,7 +165,7 @@ impl Update<'_> {
                 fault.reason
             ));
         }
-        self.newest = self.newest.max(parsed.advisory.revised);
+        self.newest = self.newest.max(parsed.advisory.revised.min(self.now));
         let change = self
             .contents
             .offer(parsed.advisory, Sha256::digest(content).into());
@@ -186,7 +194,7 @@ impl Update<'_> {
                 self.newest = list
                     .iter()
                     .map(|line| line.at)
-                    .fold(self.newest, Timestamp::max)
+                    .fold(self.newest, |newest, at| newest.max(at.min(self.now)));
             }
             Err(error) => self.skip(path, &error.to_string()),
         }
@@ -212,7 +220,8 @@ impl Update<'_> {
 pub(super) fn is_known(name: &str) -> bool {
     let plain = name.strip_suffix(".zst").unwrap_or(name);
     let name = plain.rsplit('/').next().unwrap_or(plain);
-    name.ends_with(".json") || name == "changes.csv" || name == "deletions.csv"
+    let json = Path::new(name).extension().is_some_and(|end| end == "json");
+    json || name == "changes.csv" || name == "deletions.csv"
 }
 
 #[expect(
