@@ -169,7 +169,7 @@ fn stages(
     };
     let reach = reach(environment, auth, signals.cancel());
     let database = advisories::database_path(environment);
-    let advisories = Advisories::read(database.as_deref(), as_of(cli, now));
+    let advisories = Advisories::read(database.as_deref(), as_of(cli, environment, now)?);
     let tools = Tools {
         advisories: &advisories,
         reach: &reach,
@@ -205,11 +205,21 @@ fn stages(
 }
 
 /// The day that was asked for, else now.
-fn as_of(cli: &Cli, now: jiff::Timestamp) -> AsOf {
-    match &cli.command {
-        Command::Scan(args) => args.as_of.map_or(AsOf::Instant(now), AsOf::Day),
-        _ => AsOf::Instant(now),
-    }
+fn as_of(cli: &Cli, environment: &Environment, now: jiff::Timestamp) -> Result<AsOf, Error> {
+    let Command::Scan(args) = &cli.command else {
+        return Ok(AsOf::Instant(now));
+    };
+    let variable = environment.text("PLIMSOLL_AS_OF").map(|day| {
+        day.parse().map_err(|error: jiff::Error| Error::Usage {
+            what: format!("PLIMSOLL_AS_OF `{day}`: {error}"),
+            hint: Some("write a day as 2026-01-31".to_owned()),
+        })
+    });
+    let day = match args.as_of {
+        Some(day) => Some(day),
+        None => variable.transpose()?,
+    };
+    Ok(day.map_or(AsOf::Instant(now), AsOf::Day))
 }
 
 /// The failed step's last words, then the error itself.

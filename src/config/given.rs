@@ -68,6 +68,7 @@ pub(super) const KEYS: &[Key] = &[
     key(&["skip"], "--skip", Split::Lines),
     key(&["require"], "--require", Split::Words),
     key(&["base"], "--base", Split::One),
+    key(&["as-of"], "--as-of", Split::One),
     key(&["username"], "", Split::One),
     key(&["password"], "", Split::One),
     key(&["token", "github-token"], "", Split::One),
