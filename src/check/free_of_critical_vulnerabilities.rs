@@ -80,8 +80,9 @@ impl Check for FreeOfCriticalVulnerabilities {
                 ""
             };
             let note = format!(
-                "{} packages against the advisories of {}{assumed}",
+                "{} packages against {} advisories, the newest of {}{assumed}",
                 facts.matched.scanned,
+                facts.advisories,
                 day(facts.data)
             );
             return Verdict::Passed { note: Some(note) };
@@ -194,6 +195,7 @@ mod tests {
             health,
             as_of: AsOf::Day(date(2024, 2, 1)),
             data: "2024-01-31T00:00:00Z".parse().expect("a time"),
+            advisories: 3,
             source: String::new(),
         });
         let only = |rule: &Rule| rule.id == "free_of_critical_vulnerabilities";
@@ -267,7 +269,7 @@ mod tests {
         };
         assert_eq!(
             note.as_deref(),
-            Some("7 packages against the advisories of 2024-01-31")
+            Some("7 packages against 3 advisories, the newest of 2024-01-31")
         );
     }
 }

@@ -65,6 +65,7 @@ impl Advisories {
             matched,
             as_of: self.as_of,
             data: database.as_of(),
+            advisories: database.counts().advisories,
             source: database.source().to_owned(),
         })
     }

@@ -18,6 +18,8 @@ pub struct AdvisoryFacts {
     pub as_of: AsOf,
     /// the time that the data is of
     pub data: Timestamp,
+    /// how many advisories there are: a database is as complete as the files it was made from
+    pub advisories: usize,
     /// where the data comes from
     pub source: String,
 }
