@@ -43,6 +43,11 @@ impl Relay {
     /// Ends every connection and takes no new one.
     pub(crate) fn vanish(&self) {
         let _ = std::fs::remove_file(&self.at);
+        self.cut();
+    }
+
+    /// Ends every connection; new ones are passed on again.
+    pub(crate) fn cut(&self) {
         for stream in self.streams.lock().unwrap().iter() {
             let _ = stream.shutdown(Shutdown::Both);
         }

@@ -2,10 +2,9 @@
 
 use std::{
     io::{Read, Write},
-    os::unix::net::{UnixListener, UnixStream},
-    path::Path,
+    os::unix::net::UnixListener,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
@@ -17,6 +16,7 @@ use plimsoll::engine::{
 };
 
 use super::{Project, docker, engine, environment};
+use crate::support::Relay;
 
 /// Does something once, when a step whose name contains a word has started.
 struct When<F: FnMut() + Send> {
@@ -189,41 +189,5 @@ fn assert_no_leftovers(plan: &BuildPlan) {
     for name in plan.mirrors.keys() {
         let error = docker.save(name, &dir.path().join("x.tar")).unwrap_err();
         assert!(error.is_not_found(), "{error}");
-    }
-}
-
-/// Passes connections on; cutting ends those that there are.
-#[derive(Clone)]
-struct Relay {
-    streams: Arc<Mutex<Vec<UnixStream>>>,
-}
-
-impl Relay {
-    fn start(at: &Path, to: &Path) -> Self {
-        let relay = Self {
-            streams: Arc::default(),
-        };
-        let listener = UnixListener::bind(at).unwrap();
-        let (this, to) = (relay.clone(), to.to_owned());
-        thread::spawn(move || {
-            for ours in listener.incoming().flatten() {
-                let theirs = UnixStream::connect(&to).unwrap();
-                for (from, to) in [(&ours, &theirs), (&theirs, &ours)] {
-                    let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    thread::spawn(move || {
-                        let _ = std::io::copy(&mut from, &mut to);
-                        let _ = to.shutdown(std::net::Shutdown::Write);
-                    });
-                }
-                this.streams.lock().unwrap().extend([ours, theirs]);
-            }
-        });
-        relay
-    }
-
-    fn cut(&self) {
-        for stream in self.streams.lock().unwrap().iter() {
-            let _ = stream.shutdown(std::net::Shutdown::Both);
-        }
     }
 }
