@@ -63,7 +63,7 @@ impl std::fmt::Display for LayerIndex {
 }
 
 /// `os/architecture[/variant]` (image-spec, image-index.md, `platform`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Platform {
     /// `linux`, `windows`, …
     pub os: String,
