@@ -2,6 +2,7 @@
 //! arguments, environment and streams come in.
 
 mod advisories;
+mod init;
 mod reports;
 mod signals;
 mod text;
@@ -79,6 +80,10 @@ fn dispatch(
         Command::Completions { shell } => Cli::completions(*shell),
         Command::Man => {
             Cli::man(&ExitCode::help()).map_err(|error| Error::Bug(error.to_string()))?
+        }
+        Command::Init(args) => {
+            let interactive = process.stderr_is_terminal && !environment.is_ci();
+            init::run(args, &process.directory, interactive)?.into_bytes()
         }
         Command::Advisories(command) => {
             let stderr = process.stderr.clone();

@@ -11,6 +11,7 @@ use clap_complete::Shell;
 
 pub use super::cli_advisories::AdvisoriesCommand;
 use super::cli_help as help;
+pub use super::cli_init::{CiKind, InitArgs};
 
 /// From a repository's Dockerfile to a certified container image.
 #[derive(Debug, Clone, Parser)]
@@ -119,6 +120,9 @@ pub enum Command {
     /// Assess an image, wherever it is kept; no daemon needed
     #[command(after_help = help::SCAN)]
     Scan(Box<ScanArgs>),
+    /// Write `plimsoll.yaml` and the CI job for this repository; nothing that exists is touched
+    #[command(after_help = help::INIT)]
+    Init(InitArgs),
     /// Show the page of a rule, or list all rules
     #[command(after_help = help::EXPLAIN)]
     Explain {

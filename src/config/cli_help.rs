@@ -65,3 +65,8 @@ pub(super) const COMPLETIONS: &str = "Examples:
 pub(super) const MAN: &str = "Examples:
   plimsoll man > /usr/local/share/man/man1/plimsoll.1
   plimsoll man | man -l -";
+
+pub(super) const INIT: &str = "Examples:
+  plimsoll init
+  plimsoll init --yes --image quay.io/org/app --tag 1.0-1
+  plimsoll init --ci gitlab --file images/api/Containerfile --dry-run";

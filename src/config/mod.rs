@@ -9,6 +9,7 @@ use std::{io, path::PathBuf};
 pub mod cli;
 mod cli_advisories;
 mod cli_help;
+mod cli_init;
 mod decode;
 mod effective;
 mod environment;
