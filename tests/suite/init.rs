@@ -47,7 +47,11 @@ fn a_repository_gets_a_configuration_that_the_program_takes() {
     assert!(read(directory.path(), ".gitlab-ci.yml").contains("component:"));
     assert_eq!(read(directory.path(), "licenses/LICENSE"), "terms");
     assert!(done.stdout.contains("vendor=\"\""), "{}", done.stdout);
-    assert!(done.stdout.contains("COPY licenses /licenses"), "{}", done.stdout);
+    assert!(
+        done.stdout.contains("COPY licenses /licenses"),
+        "{}",
+        done.stdout
+    );
     let check = plimsoll(directory.path(), &["run", "--dry-run"]);
     assert_eq!(check.code, 0, "{}", check.stderr);
 }
@@ -94,7 +98,10 @@ fn several_dockerfiles_become_several_images() {
     let done = plimsoll(directory.path(), &["init", "--yes", "--ci", "none"]);
     assert_eq!(done.code, 0, "{}", done.stderr);
     let yaml = read(directory.path(), "plimsoll.yaml");
-    assert!(yaml.contains("name: api") && yaml.contains("name: worker"), "{yaml}");
+    assert!(
+        yaml.contains("name: api") && yaml.contains("name: worker"),
+        "{yaml}"
+    );
     assert!(yaml.contains("context: api"), "{yaml}");
     assert!(!yaml.contains("node_modules"), "{yaml}");
     // The worker copies from the root, so that is its context.
@@ -107,8 +114,14 @@ fn several_dockerfiles_become_several_images() {
 fn a_wrong_answer_writes_nothing_and_says_why() {
     let table: &[(&[&str], &str)] = &[
         (&["init", "--yes", "--tag", ".bad"], "may not start a tag"),
-        (&["init", "--yes", "--image", "quay.io/Org/App"], "quay.io/Org/App"),
-        (&["init", "--yes", "--file", "nowhere/Dockerfile"], "no such Dockerfile"),
+        (
+            &["init", "--yes", "--image", "quay.io/Org/App"],
+            "quay.io/Org/App",
+        ),
+        (
+            &["init", "--yes", "--file", "nowhere/Dockerfile"],
+            "no such Dockerfile",
+        ),
         (&["init", "--yes", "nowhere"], "no such directory"),
     ];
     for (args, expected) in table {
@@ -116,7 +129,11 @@ fn a_wrong_answer_writes_nothing_and_says_why() {
         let done = plimsoll(directory.path(), args);
         assert_eq!(done.code, 2, "{args:?}: {}", done.stderr);
         assert!(done.stderr.contains(expected), "{args:?}: {}", done.stderr);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "{args:?}");
+        assert_eq!(
+            fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "{args:?}"
+        );
     }
 }
 

@@ -215,13 +215,11 @@ fn forges(root: &Path, remote: Option<&str>) -> Vec<CiKind> {
 
 /// Host and path of a git address, `https://host/path.git` or `user@host:path.git`.
 pub(super) fn host_and_path(address: &str) -> Option<(String, String)> {
-    let (host, path) = match url::Url::parse(address) {
-        Ok(url) => (url.host_str()?.to_owned(), url.path().to_owned()),
-        Err(_) => {
-            let (host, path) = address.split_once(':')?;
-            let host = host.rsplit('@').next()?;
-            (host.to_owned(), path.to_owned())
-        }
+    let (host, path) = if let Ok(url) = url::Url::parse(address) {
+        (url.host_str()?.to_owned(), url.path().to_owned())
+    } else {
+        let (host, path) = address.split_once(':')?;
+        (host.rsplit('@').next()?.to_owned(), path.to_owned())
     };
     let path = path.trim_matches('/');
     let path = path.strip_suffix(".git").unwrap_or(path);

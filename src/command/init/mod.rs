@@ -216,7 +216,7 @@ fn advise(image: &Image, said: &mut String) {
     let missing: Vec<&str> = LABELS
         .iter()
         .copied()
-        .filter(|name| lacking(&name))
+        .filter(|name| lacking(name))
         .collect();
     if missing.is_empty() && image.has_licences {
         return;
@@ -232,10 +232,6 @@ fn advise(image: &Image, said: &mut String) {
 }
 
 /// Writes a file that must not exist, directories included.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "`init` writes files of the repository"
-)]
 fn write_new(path: &PathBuf, text: &str) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent)?;
