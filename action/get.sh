@@ -40,10 +40,10 @@ if ! matches "$program"; then
     mkdir -p "$directory"
     fetched=$(mktemp "$directory/fetched.XXXXXX")
     trap 'rm -f "$fetched"' EXIT
-    # The repository that this action was taken from; a fork brings its own releases.
-    repository=${GITHUB_ACTION_REPOSITORY:-plimsoll/plimsoll}
-    server=${PLIMSOLL_RELEASES:-${GITHUB_SERVER_URL:-https://github.com}/$repository/releases/download}
-    url=$server/v$version/$asset
+    # The repository that this action was taken from; a fork brings its own releases. A mirror (an
+    # enterprise server, a company without way out) is named by PLIMSOLL_RELEASES.
+    releases=${PLIMSOLL_RELEASES:-https://github.com/${GITHUB_ACTION_REPOSITORY:-plimsoll/plimsoll}/releases/download}
+    url=$releases/v$version/$asset
     curl --fail --silent --show-error --location --proto '=https' --proto-redir '=https' \
         --retry 5 --retry-all-errors --max-filesize 100000000 --output "$fetched" "$url" ||
         fail "could not download $url"
