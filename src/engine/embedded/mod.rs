@@ -14,4 +14,6 @@
 //! is not supported is refused by name and line before anything runs.
 
 pub mod graph;
+pub mod solver;
 pub mod step;
+pub mod store;
