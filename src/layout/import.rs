@@ -218,7 +218,7 @@ fn store_layer(
 }
 
 /// The tar stream of a stored layer, at most `limit` bytes of it ([`MAX_LAYER`] but in tests).
-pub(super) fn decompress<'a>(
+pub(crate) fn decompress<'a>(
     format: LayerFormat,
     from: impl Read + Send + 'a,
     limit: u64,
