@@ -216,6 +216,15 @@ pub struct Judgement {
 }
 
 impl Judgement {
+    /// Over nothing: never accepted.
+    pub fn none() -> Self {
+        Self {
+            assessments: Vec::new(),
+            expired: Vec::new(),
+            digest: None,
+        }
+    }
+
     /// Exceptions that would have counted had they not expired.
     pub fn expired(&self) -> &[Exception] {
         &self.expired

@@ -103,9 +103,10 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let read = File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes));
     match read {
-        Ok(_) if bytes.len() as u64 > MAX_FILE => {
-            Err(format!("{} is larger than {MAX_FILE} bytes", path.display()))
-        }
+        Ok(_) if bytes.len() as u64 > MAX_FILE => Err(format!(
+            "{} is larger than {MAX_FILE} bytes",
+            path.display()
+        )),
         Ok(_) => Ok(bytes),
         Err(error) => Err(format!("{}: {error}", path.display())),
     }

@@ -32,9 +32,10 @@ pub(super) fn http_client(
     let mut builder = reqwest::Client::builder();
     if let Some(pem) = &certificates.identity {
         let identity = reqwest::Identity::from_pem(pem.expose());
-        builder = builder.identity(identity.map_err(|error| {
-            format!("client certificate for {registry}: {}", causes(&error))
-        })?);
+        builder =
+            builder.identity(identity.map_err(|error| {
+                format!("client certificate for {registry}: {}", causes(&error))
+            })?);
     }
     if is_loopback(registry) {
         builder = builder.no_proxy(); // a proxy would look for the registry on its own machine

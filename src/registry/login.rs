@@ -41,11 +41,7 @@ impl Client {
                 service,
                 scope,
             } => {
-                if scheme == "https" && realm.scheme() != "https" {
-                    return Err(denied(format!(
-                        "the registry sends logins to `{realm}`, which is not encrypted"
-                    )));
-                }
+                self.check_realm(scheme, &realm)?;
                 let scopes = self.wanted_scopes(scope);
                 let token = self
                     .bearer(&realm, service.as_deref(), &scopes, tries)
@@ -59,6 +55,17 @@ impl Client {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         *current = Some(authorization);
         Ok(())
+    }
+
+    /// A login that came over TLS does not go on without.
+    pub(super) fn check_realm(&self, scheme: &str, realm: &Url) -> Result<(), SourceError> {
+        if scheme != "https" || realm.scheme() == "https" {
+            return Ok(());
+        }
+        Err(SourceError::Denied {
+            what: self.what(),
+            reason: format!("the registry sends logins to `{realm}`, which is not encrypted"),
+        })
     }
 
     /// What the challenge asks for, and what this client will need besides.
@@ -96,7 +103,7 @@ impl Client {
         }
     }
 
-    async fn token(
+    pub(super) async fn token(
         &self,
         request: &TokenRequest,
         tries: &mut Tries,

@@ -16,6 +16,9 @@ mod login;
 pub mod push;
 mod retry;
 mod token;
+mod verify;
+
+pub use verify::{LoginError, Tried, try_login};
 
 use std::{io::Read, path::PathBuf, sync::Arc, time::Duration};
 

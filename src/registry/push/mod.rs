@@ -227,7 +227,8 @@ impl Pusher {
 
     /// The digest that a tag names; `None` when there is no such tag.
     pub fn digest_of(&self, tag: &str) -> Result<Option<Digest>, PushError> {
-        self.line(&NoImage).find(tag, &mut Tries::new(self.client.retry))
+        self.line(&NoImage)
+            .find(tag, &mut Tries::new(self.client.retry))
     }
 
     fn line<'a>(&'a self, source: &'a dyn ImageSource) -> Line<'a> {

@@ -116,7 +116,10 @@ impl Line<'_> {
                     let client = self.client();
                     self.wait(client.pause(tries, after, reason))
                         .map_err(self.failed(sending(of)))?;
-                    match self.held(&mut session, tries).map_err(self.failed(sending(of)))? {
+                    match self
+                        .held(&mut session, tries)
+                        .map_err(self.failed(sending(of)))?
+                    {
                         Some(held) => held,
                         None => return Ok(End::Lost("the registry forgot the upload".to_owned())),
                     }
@@ -163,7 +166,10 @@ impl Line<'_> {
     ) -> Result<Result<u64, End>, PushError> {
         let status = response.status();
         let told = |source| self.failed("sending a piece of a blob")(source);
-        if matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT | StatusCode::CREATED) {
+        if matches!(
+            status,
+            StatusCode::ACCEPTED | StatusCode::NO_CONTENT | StatusCode::CREATED
+        ) {
             if response.headers().contains_key(reqwest::header::LOCATION) {
                 session.url = self.client().location(&response).map_err(told)?;
             }
@@ -256,8 +262,14 @@ impl Line<'_> {
         let status = response.status();
         if matches!(status, StatusCode::CREATED | StatusCode::NO_CONTENT) {
             return match stated_digest(&response) {
-                Some(found) if &found != of.digest() && of.digest().algorithm() == found.algorithm() => {
-                    Err(self.wrong(format!("blob {}", of.digest()), found.to_string(), of.digest()))
+                Some(found)
+                    if &found != of.digest() && of.digest().algorithm() == found.algorithm() =>
+                {
+                    Err(self.wrong(
+                        format!("blob {}", of.digest()),
+                        found.to_string(),
+                        of.digest(),
+                    ))
                 }
                 _ => Ok(End::Complete),
             };
@@ -265,7 +277,9 @@ impl Line<'_> {
         if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             let client = self.client();
             let error = self.wait(async { Ok(answer::error(&client.what(), response, 1).await) });
-            return Err(self.failed(sending(of))(error.unwrap_or_else(|error| error)));
+            return Err(self.failed(sending(of))(
+                error.unwrap_or_else(|error| error),
+            ));
         }
         let reason = self.reason(response);
         Ok(match status {
@@ -293,7 +307,8 @@ impl Line<'_> {
         let handle = self.pusher.runtime.handle().ok_or_else(interrupted)?;
         let cancel = self.cancel.clone();
         // Sent aside, because this thread reads the blob meanwhile.
-        let sending_task = handle.spawn(async move { cancel.run_until_cancelled(request.send()).await });
+        let sending_task =
+            handle.spawn(async move { cancel.run_until_cancelled(request.send()).await });
         let read = self.feed(of, &sender);
         drop(sender);
         let sent = handle.block_on(sending_task);
