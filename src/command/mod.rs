@@ -3,6 +3,7 @@
 
 mod advisories;
 mod init;
+mod logins;
 mod reports;
 mod signals;
 mod text;
@@ -91,7 +92,20 @@ fn dispatch(
             let now = (process.now)();
             advisories::run(command, environment, &process.directory, now, &tell)?.into_bytes()
         }
-        Command::Run(_) | Command::Check(_) | Command::Build(_) | Command::Scan(_) => {
+        Command::Login(args) => {
+            let options = RegistryOptions::default();
+            let told = logins::login(args, environment, &process.directory, &options)?;
+            return Ok(tell(&process, &told));
+        }
+        Command::Logout(args) => {
+            let told = logins::logout(args, environment, &process.directory)?;
+            return Ok(tell(&process, &told));
+        }
+        Command::Run(_)
+        | Command::Check(_)
+        | Command::Build(_)
+        | Command::Scan(_)
+        | Command::Push(_) => {
             return stages(cli, environment, &mut process);
         }
     };
@@ -136,6 +150,11 @@ fn say(stderr: &Arc<Mutex<dyn Write + Send>>, text: &str) {
     let _ = writeln!(stderr, "{text}");
 }
 
+fn tell(process: &Process<'_>, lines: &[String]) -> ExitCode {
+    lines.iter().for_each(|line| say(&process.stderr, line));
+    ExitCode::Success
+}
+
 fn colored(choice: ColorChoice, environment: &Environment, terminal: bool) -> bool {
     match choice {
         ColorChoice::Always => true,
@@ -144,7 +163,7 @@ fn colored(choice: ColorChoice, environment: &Environment, terminal: bool) -> bo
     }
 }
 
-/// `run`, `check`, `build` and `scan`: one pipeline, other stages.
+/// `run`, `check`, `build`, `scan` and `push`: one pipeline, other stages.
 fn stages(
     cli: &Cli,
     environment: &Environment,
@@ -170,7 +189,7 @@ fn stages(
     // A prediction asks nobody, so that nothing of theirs need be in order.
     let auth = match cli.command {
         Command::Check(_) => AuthStore::new(),
-        _ => auth_store(environment)?,
+        _ => logins::with_inputs(logins::auth_store(environment)?, environment, &plans),
     };
     let reach = reach(environment, auth, signals.cancel());
     let database = advisories::database_path(environment);
@@ -352,40 +371,12 @@ fn reach(environment: &Environment, auth: AuthStore, cancel: &Cancel) -> Reach {
     Reach {
         registry: RegistryOptions {
             auth,
+            certificate_dirs: logins::certificate_dirs(environment),
             cancel: cancel.clone(),
             ..RegistryOptions::default()
         },
         engine,
     }
-}
-
-/// Logins from where docker and podman keep them; what the inputs give goes before all files.
-fn auth_store(environment: &Environment) -> Result<AuthStore, Error> {
-    let docker = environment.docker();
-    let path = environment.path("PATH").unwrap_or_default();
-    let mut store = AuthStore::new().with_helper_dirs(std::env::split_paths(&path).collect());
-    let podman = docker
-        .runtime_dir
-        .map(|run| run.join("containers/auth.json"));
-    let home = docker.home.as_ref();
-    let files = [
-        docker.registry_auth_file,
-        docker
-            .config
-            .or_else(|| Some(home?.join(".docker")))
-            .map(|dir| dir.join("config.json")),
-        podman,
-        home.map(|home| home.join(".config/containers/auth.json")),
-    ];
-    for file in files.into_iter().flatten() {
-        store = store
-            .with_file_if_present(file)
-            .map_err(|error| Error::Usage {
-                what: error.to_string(),
-                hint: Some("mend the file, or log in anew with `docker login`".to_owned()),
-            })?;
-    }
-    Ok(store)
 }
 
 #[cfg(test)]

@@ -30,7 +30,9 @@ pub struct Config {
     pub reports: Vec<Sourced<ReportTo>>,
     /// images to build, one at least; for `scan` the settings of the image given
     pub images: Vec<ImageConfig>,
-    /// the image that `scan` was given
+    /// tags may be moved from other images
+    pub force: bool,
+    /// the image that `scan` or `push` was given
     pub scan: Option<String>,
     /// what the user should know, although nothing is wrong
     pub warnings: Vec<String>,

@@ -15,7 +15,12 @@ const INPUT: &str = "INPUT_";
 /// All inputs at once, as JSON: what a composite action hands over.
 const INPUTS: &str = "PLIMSOLL_INPUTS";
 /// Own variables that are no settings.
-const OTHER_OWN: &[&str] = &[INPUTS, "PLIMSOLL_LOG", "PLIMSOLL_SHARED", "PLIMSOLL_RELEASES"];
+const OTHER_OWN: &[&str] = &[
+    INPUTS,
+    "PLIMSOLL_LOG",
+    "PLIMSOLL_SHARED",
+    "PLIMSOLL_RELEASES",
+];
 
 /// The environment of the process.
 #[derive(Clone, Default)]

@@ -63,6 +63,8 @@ pub(super) const KEYS: &[Key] = &[
     key(&["output"], "--output", Split::One),
     key(&["tags", "tag"], "--tag", Split::Words),
     key(&["image"], "--image", Split::One),
+    key(&["push"], "--push", Split::One),
+    key(&["mount-from"], "--mount-from", Split::Words),
     key(&["profile"], "--profile", Split::One),
     key(&["only"], "--only", Split::Words),
     key(&["skip"], "--skip", Split::Lines),
@@ -121,6 +123,8 @@ impl Given {
                 given.build(&run.build);
                 given.name(&run.name);
                 given.policy(&run.scan);
+                given.add("push", &yes(run.push.push));
+                given.add("mount-from", &run.push.transfer.mount_from);
             }
             Command::Check(check) => {
                 given.dockerfile(&check.what);
@@ -140,6 +144,12 @@ impl Given {
                 given.add("platforms", &scan.platform);
                 given.add("tags", &scan.tag);
                 given.policy(&scan.scan);
+            }
+            Command::Push(push) => {
+                given.dockerfile(&push.what);
+                given.name(&push.name);
+                given.policy(&push.scan);
+                given.add("mount-from", &push.transfer.mount_from);
             }
             _ => {}
         }
@@ -171,13 +181,6 @@ impl Given {
             .output
             .as_ref()
             .map(|path| path.to_string_lossy().into_owned());
-        let yes = |set: bool| {
-            if set {
-                vec!["true".to_owned()]
-            } else {
-                Vec::new()
-            }
-        };
         self.add("target", args.target.as_slice());
         self.add("build-args", &args.build_arg);
         self.add("labels", &args.label);
@@ -216,6 +219,11 @@ impl Given {
             .find(|(given, _, texts)| *given == name && !texts.is_empty());
         found.map(|(_, origin, texts)| (origin, &**texts))
     }
+}
+
+/// A switch that was given.
+fn yes(set: bool) -> Vec<String> {
+    set.then(|| "true".to_owned()).into_iter().collect()
 }
 
 /// Keys whose values are secrets; they are read where they are used.

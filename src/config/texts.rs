@@ -31,6 +31,7 @@ impl Given {
             registry,
             repository,
             tag: reader.many("tags").map(|tags| tags.map(Tags)),
+            mount_from: reader.many("mount-from"),
             ..Image::default()
         };
         let scan = Scan {
@@ -47,6 +48,7 @@ impl Given {
             scan: Some(section(scan)),
             report: reader.many("format"),
             stages: reader.many("stages"),
+            push: reader.flag("push"),
             ..Settings::default()
         }
     }

@@ -3,10 +3,12 @@
 
 mod build;
 mod log;
+mod push;
 mod redact;
 mod scan;
 
 pub use build::BuildProgress;
+pub use push::PushBars;
 pub use redact::Redactor;
 pub use scan::ScanBars;
 
@@ -137,6 +139,11 @@ impl Console {
     /// Shows a scan.
     pub fn scan(&self) -> ScanBars {
         ScanBars::new(self)
+    }
+
+    /// Shows a push.
+    pub fn push(&self) -> PushBars {
+        PushBars::new(self)
     }
 
     fn line(&self, text: &str) {

@@ -77,6 +77,17 @@ pub struct ImageReport {
     pub timings: Vec<(&'static str, f64)>,
 }
 
+/// What was pushed.
+#[derive(Debug, Clone)]
+pub struct PushedSummary {
+    /// registry and repository
+    pub reference: String,
+    /// digest of the manifest or index
+    pub digest: Digest,
+    /// tags that name it
+    pub tags: Vec<String>,
+}
+
 /// What stage words the report is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportKind {
@@ -103,6 +114,8 @@ pub struct Report {
     pub sources: Vec<SourceText>,
     /// path of the Dockerfile: the SARIF category is `plimsoll/<path>/`
     pub dockerfile: Option<String>,
+    /// where the image went, once it was accepted
+    pub pushed: Option<PushedSummary>,
     /// when the report was made, UTC
     pub created: jiff::Timestamp,
 }
