@@ -9,7 +9,7 @@ use clap::{
 };
 use clap_complete::Shell;
 
-pub use super::cli_advisories::AdvisoriesCommand;
+pub use super::{cli_advisories::AdvisoriesCommand, cli_ci::CiArgs};
 use super::cli_help as help;
 
 /// From a repository's Dockerfile to a certified container image.
@@ -176,6 +176,9 @@ pub struct RunArgs {
     /// how it is assessed
     #[command(flatten)]
     pub scan: PolicyArgs,
+    /// who is told
+    #[command(flatten)]
+    pub ci: CiArgs,
 }
 
 /// `plimsoll check`.
@@ -242,6 +245,9 @@ pub struct ScanArgs {
     /// Grade as of this day (UTC, `YYYY-MM-DD`) instead of now, with the advisories that are known
     #[arg(long, value_name = "DATE", help_heading = "Scan options")]
     pub as_of: Option<jiff::civil::Date>,
+    /// who is told
+    #[command(flatten)]
+    pub ci: CiArgs,
 }
 
 /// Context and Dockerfile.

@@ -73,6 +73,7 @@ pub fn load(
     let merged = merge(levels);
     let stages = resolver.stages(merged.stages);
     let reports = resolver.reports(merged.report, &[&from_environment, &from_cli]);
+    let ci = resolver.ci(merged.ci);
     let dry_run = matches!(&cli.command, Command::Run(run) if run.dry_run);
     let config = Config {
         root: place.root,
@@ -86,6 +87,7 @@ pub fn load(
             Command::Scan(scan) => Some(scan.image.clone()),
             _ => None,
         },
+        ci,
         warnings,
     };
     if resolver.faults.list.is_empty() {
@@ -152,7 +154,7 @@ fn level(entry: Entry) -> Settings {
 }
 
 pub(super) struct Resolver<'a> {
-    cli: &'a Cli,
+    pub(super) cli: &'a Cli,
     pub(super) environment: &'a Environment,
     pub(super) bases: Bases,
     pub(super) words: &'a Words,

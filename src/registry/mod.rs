@@ -16,6 +16,8 @@ mod token;
 use std::{io::Read, sync::Arc, time::Duration};
 
 use client::Client;
+pub(crate) use http::{authority, forge_client};
+pub(crate) use retry::retry_after;
 use tokio_util::sync::CancellationToken;
 
 use self::auth::AuthStore;
