@@ -387,7 +387,10 @@ async fn by_octocrab(crab: &Octocrab, call: &Call) -> Result<Answer, String> {
     let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
     let body = http_body_util::Limited::new(answer.into_body(), MAX_ANSWER);
     let body = http_body_util::BodyExt::collect(body).await;
-    let body = body.map_err(|error| innermost(&*error))?.to_bytes().to_vec();
+    let body = body
+        .map_err(|error| innermost(&*error))?
+        .to_bytes()
+        .to_vec();
     Ok(Answer {
         status,
         headers,
@@ -437,7 +440,10 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
 
 /// Whether the answer is that of a rate limit, and how long it holds when it says so. GitHub answers
 /// with 403 as well as 429.
-#[expect(clippy::option_option, reason = "a limit may not say how long it holds")]
+#[expect(
+    clippy::option_option,
+    reason = "a limit may not say how long it holds"
+)]
 fn limit(answer: &Answer) -> Option<Option<Duration>> {
     let number = |name: &str| {
         let value = answer.headers.get(name)?.to_str().ok()?;

@@ -48,7 +48,11 @@ pub fn issues(annotations: &[Annotation]) -> Vec<String> {
 
 fn issue(kind: &str, annotation: &Annotation) -> String {
     let mut properties = format!("type={kind}");
-    if let Some(at) = annotation.location.as_ref().or(annotation.fallback.as_ref()) {
+    if let Some(at) = annotation
+        .location
+        .as_ref()
+        .or(annotation.fallback.as_ref())
+    {
         let (file, line) = (escape_property(&at.file), at.line);
         properties.push_str(&format!(";sourcepath={file};linenumber={line}"));
         if let Some(column) = at.column {

@@ -203,7 +203,10 @@ const REMEDIES: &[(&str, &str)] = &[
         "archived",
         "the repository is archived and takes nothing: leave it out with {off}",
     ),
-    ("saml", "authorise the token for the organisation's single sign-on"),
+    (
+        "saml",
+        "authorise the token for the organisation's single sign-on",
+    ),
     (
         "ip allow list",
         "add the runner's address to the organisation's IP allow list",
@@ -243,7 +246,13 @@ impl CiError {
 
     /// The token was refused for what it may do, which is how a fork's token always is.
     pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Refused { status: 401 | 403 | 404, .. })
+        matches!(
+            self,
+            Self::Refused {
+                status: 401 | 403 | 404,
+                ..
+            }
+        )
     }
 }
 
@@ -292,21 +301,61 @@ mod tests {
     #[test]
     fn every_answer_of_code_scanning_has_a_remedy_that_names_what_to_change() {
         for (status, message, want) in [
-            (403, "Resource not accessible by integration", "security-events: write"),
-            (403, "Resource not accessible by personal access token", "security-events: write"),
-            (403, "Advanced Security must be enabled for this repository to use code scanning.", "Settings > Advanced Security"),
-            (403, "Code Security must be enabled for this repository to use code scanning.", "Settings > Advanced Security"),
-            (403, "Code Scanning is not enabled for this repository. Please enable code scanning in the repository settings.", "Settings > Advanced Security"),
+            (
+                403,
+                "Resource not accessible by integration",
+                "security-events: write",
+            ),
+            (
+                403,
+                "Resource not accessible by personal access token",
+                "security-events: write",
+            ),
+            (
+                403,
+                "Advanced Security must be enabled for this repository to use code scanning.",
+                "Settings > Advanced Security",
+            ),
+            (
+                403,
+                "Code Security must be enabled for this repository to use code scanning.",
+                "Settings > Advanced Security",
+            ),
+            (
+                403,
+                "Code Scanning is not enabled for this repository. Please enable code scanning in the repository settings.",
+                "Settings > Advanced Security",
+            ),
             (403, "Repository was archived so is read-only.", "archived"),
-            (403, "Although you appear to have the correct authorization credentials, the `o` organization has an IP allow list enabled", "IP allow list"),
-            (403, "Resource protected by organization SAML enforcement.", "single sign-on"),
+            (
+                403,
+                "Although you appear to have the correct authorization credentials, the `o` organization has an IP allow list enabled",
+                "IP allow list",
+            ),
+            (
+                403,
+                "Resource protected by organization SAML enforcement.",
+                "single sign-on",
+            ),
             (403, "something new", "security-events: write"),
             (401, "Bad credentials", "expired"),
             (404, "Not Found", "contents: read"),
             (400, "commit not found", "GITHUB_SHA"),
-            (404, "ref 'refs/heads/x' not found in this repository", "--ref"),
-            (400, "rejecting SARIF, as there are more runs than allowed (30 > 20)", "limits"),
-            (422, "A delivery cannot contain multiple runs with the same category", "--category"),
+            (
+                404,
+                "ref 'refs/heads/x' not found in this repository",
+                "--ref",
+            ),
+            (
+                400,
+                "rejecting SARIF, as there are more runs than allowed (30 > 20)",
+                "limits",
+            ),
+            (
+                422,
+                "A delivery cannot contain multiple runs with the same category",
+                "--category",
+            ),
             (413, "Payload Too Large", "too large"),
             (503, "Service Unavailable", "later"),
             (307, "Moved", "moved"),
@@ -315,10 +364,22 @@ mod tests {
             assert!(got.contains(want), "{status} {message}: {got}");
         }
         for (errors, want) in [
-            ("could not convert rules: invalid security severity value, is not a number: high", "bug"),
-            ("locationFromSarifResult: SARIF URI scheme \"file\" did not match the checkout URI scheme \"https\"", "checkout"),
-            ("CodeQL analyses from advanced configurations cannot be processed when the default setup is enabled", "default setup"),
-            ("A delivery cannot contain multiple runs with the same category", "--category"),
+            (
+                "could not convert rules: invalid security severity value, is not a number: high",
+                "bug",
+            ),
+            (
+                "locationFromSarifResult: SARIF URI scheme \"file\" did not match the checkout URI scheme \"https\"",
+                "checkout",
+            ),
+            (
+                "CodeQL analyses from advanced configurations cannot be processed when the default setup is enabled",
+                "default setup",
+            ),
+            (
+                "A delivery cannot contain multiple runs with the same category",
+                "--category",
+            ),
         ] {
             let error = CiError::Processing {
                 host: "github.com".to_owned(),

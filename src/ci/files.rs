@@ -71,7 +71,11 @@ mod tests {
         let long = "| a | row |\n".repeat(100_000);
         append_summary(&path, &long, "the rest is in the report").unwrap();
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.len() < 1024 * 1024 && text.len() > 1_000_000, "{}", text.len());
+        assert!(
+            text.len() < 1024 * 1024 && text.len() > 1_000_000,
+            "{}",
+            text.len()
+        );
         assert!(text.ends_with("the rest is in the report\n"));
         fs::write(&path, "x".repeat(1024 * 1024 - 10)).unwrap();
         assert!(append_summary(&path, &long, "rest").is_err());

@@ -144,7 +144,8 @@ mod tests {
 
     use super::{Counts, Outputs};
 
-    const HOSTILE: &str = "a\npassed=true\nEOF\r\n::set-output name=passed::true\n$(id) `id` \"q' \u{1b}[31m ünï";
+    const HOSTILE: &str =
+        "a\npassed=true\nEOF\r\n::set-output name=passed::true\n$(id) `id` \"q' \u{1b}[31m ünï";
 
     fn hostile() -> Outputs {
         Outputs {
@@ -200,7 +201,11 @@ mod tests {
 
     #[test]
     fn every_output_of_the_action_is_there() {
-        let names: Vec<_> = Outputs::default().list().into_iter().map(|(n, _)| n).collect();
+        let names: Vec<_> = Outputs::default()
+            .list()
+            .into_iter()
+            .map(|(n, _)| n)
+            .collect();
         assert_eq!(
             names.join(" "),
             "image digest tags passed grade next-drop-date sarif json summary exit-code published"
@@ -215,7 +220,10 @@ mod tests {
         assert_eq!(text.lines().count(), outputs.list().len(), "{text}");
         for line in text.lines() {
             let (name, value) = line.split_once('=').unwrap();
-            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            assert!(
+                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                "{name}"
+            );
             assert!(!value.contains(['"', '\'', '\r', '\u{1b}']), "{value}");
         }
         outputs.summary = "x".repeat(6000);
@@ -226,12 +234,22 @@ mod tests {
 
     #[test]
     fn result_files_are_small_and_konflux_finds_its_own() {
-        let files = hostile().for_results(Counts { successes: 3, failures: 2, warnings: 1 }, 7);
+        let files = hostile().for_results(
+            Counts {
+                successes: 3,
+                failures: 2,
+                warnings: 1,
+            },
+            7,
+        );
         let total: usize = files.iter().map(|(_, value)| value.len()).sum();
         assert!(total < 4096, "{total}");
         let files: BTreeMap<_, _> = files.into_iter().collect();
         let test: serde_json::Value = serde_json::from_str(&files["TEST_OUTPUT"]).unwrap();
-        assert_eq!((&test["result"], &test["failures"]), (&"FAILURE".into(), &2.into()));
+        assert_eq!(
+            (&test["result"], &test["failures"]),
+            (&"FAILURE".into(), &2.into())
+        );
         assert!(!files["image"].contains('\n'));
     }
 

@@ -32,7 +32,13 @@ pub(super) struct Sticky<'a> {
 pub(super) fn mark(name: &str) -> String {
     let name: String = name
         .chars()
-        .map(|c| if c.is_alphanumeric() || "/._ ".contains(c) { c } else { '-' })
+        .map(|c| {
+            if c.is_alphanumeric() || "/._ ".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
         .collect();
     // `--` would end an HTML comment.
     format!("<!-- plimsoll: {} -->", name.replace("--", "-"))
@@ -45,7 +51,9 @@ pub(super) fn put(api: &Api, sticky: &Sticky<'_>) -> Result<(), CiError> {
         let (method, path) = (sticky.update)(id);
         match api.call(&Call::send(sticky.what, method, path, body.clone())) {
             // Deleted since, or somebody else's after all: a new one takes its place.
-            Err(CiError::Refused { status: 403 | 404, .. }) => {}
+            Err(CiError::Refused {
+                status: 403 | 404, ..
+            }) => {}
             other => return other.map(|_| ()),
         }
     }
@@ -82,7 +90,10 @@ mod tests {
 
     #[test]
     fn a_mark_is_one_html_comment_whatever_its_name_holds() {
-        assert_eq!(mark("plimsoll/Dockerfile"), "<!-- plimsoll: plimsoll/Dockerfile -->");
+        assert_eq!(
+            mark("plimsoll/Dockerfile"),
+            "<!-- plimsoll: plimsoll/Dockerfile -->"
+        );
         for name in ["a-->b", "a--b", "a\n<img>", "--->", "a--!>"] {
             let mark = mark(name);
             assert_eq!(mark.matches("--").count(), 2, "{mark}");

@@ -7,11 +7,11 @@ use schemars::{Schema, json_schema};
 use super::{
     Words,
     cli::Command,
-    decode::{Decoder, Leaf, Problem},
+    decode::{Leaf, Problem},
     load::read_at_most,
     resolve::Resolver,
     section::{leaf, section},
-    sourced::{Origin, Setting, Sourced},
+    sourced::{Setting, Sourced},
     texts::boolean,
 };
 use crate::secret::Secret;
@@ -94,18 +94,7 @@ section! {
         "registry-oidc" registry_oidc: String,
         /// Show the calls to the forge instead of making them
         "dry-run" dry_run: bool,
-    } required [] check ref_with_sha
-}
-
-fn ref_with_sha(ci: &Ci, cx: &mut Decoder<'_>) {
-    let (alone, other) = match (&ci.reference, &ci.sha) {
-        (Some(alone), None) => (alone, "sha"),
-        (None, Some(alone)) => (alone, "ref"),
-        _ => return,
-    };
-    if let Origin::File(mark) = &alone.origin {
-        cx.fault(mark, format!("`{other}` is missing beside this"), None);
-    }
+    } required []
 }
 
 /// The section `ci`, complete.
@@ -155,6 +144,15 @@ impl Resolver<'_> {
     /// were asked for.
     pub(super) fn ci(&mut self, ci: Setting<Ci>) -> CiConfig {
         let ci = ci.map(|ci| ci.value).unwrap_or_default();
+        let alone = match (&ci.reference, &ci.sha) {
+            (Some(alone), None) => Some((alone, "sha")),
+            (None, Some(alone)) => Some((alone, "ref")),
+            _ => None,
+        };
+        if let Some((alone, other)) = alone {
+            let message = format!("`{other}` is missing beside this");
+            self.faults.push(alone.origin.clone(), message, None);
+        }
         let command = &self.cli.command;
         if !matches!(command, Command::Run(_) | Command::Scan(_)) {
             return CiConfig::default();

@@ -9,8 +9,8 @@ use clap::{
 };
 use clap_complete::Shell;
 
-pub use super::{cli_advisories::AdvisoriesCommand, cli_ci::CiArgs};
 use super::cli_help as help;
+pub use super::{cli_advisories::AdvisoriesCommand, cli_ci::CiArgs};
 
 /// From a repository's Dockerfile to a certified container image.
 #[derive(Debug, Clone, Parser)]

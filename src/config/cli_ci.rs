@@ -1,7 +1,5 @@
 //! Options on what a run tells the forge and the CI it stands in.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueHint};
 
 /// What the forge and the CI are told.

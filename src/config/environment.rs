@@ -245,21 +245,32 @@ impl Environment {
 
     /// Whether Azure Pipelines runs this.
     pub fn is_azure(&self) -> bool {
-        self.text("TF_BUILD").is_some_and(|text| text.eq_ignore_ascii_case("true"))
+        self.text("TF_BUILD")
+            .is_some_and(|text| text.eq_ignore_ascii_case("true"))
+    }
+
+    /// User name for a registry.
+    pub fn username(&self) -> Option<&str> {
+        self.setting("username")
+            .and_then(|(_, user)| user.expose_str())
     }
 
     /// User name and password or registry key that the inputs or variables give for a registry.
     pub fn login(&self) -> Option<(String, Secret)> {
         let (_, password) = self.setting("password")?;
-        let user = self
-            .setting("username")
-            .and_then(|(_, user)| user.expose_str());
-        Some((user.unwrap_or("unused").to_owned(), password.clone()))
+        let user = self.username().unwrap_or("unused");
+        Some((user.to_owned(), password.clone()))
     }
 
     /// The values that must never be printed: tokens, passwords, and what `secrets` gave.
     pub fn secrets(&self) -> Vec<Secret> {
-        let settings = ["token", "github-token", "gitlab-token", "password", "secrets"];
+        let settings = [
+            "token",
+            "github-token",
+            "gitlab-token",
+            "password",
+            "secrets",
+        ];
         let settings = settings
             .iter()
             .filter_map(|name| Some(self.setting(name)?.1.clone()));

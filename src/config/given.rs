@@ -70,7 +70,11 @@ pub(super) const KEYS: &[Key] = &[
     key(&["base"], "--base", Split::One),
     key(&["as-of"], "--as-of", Split::One),
     key(&["upload-sarif"], "--upload-sarif", Split::One),
-    key(&["wait-for-processing"], "--wait-for-processing", Split::One),
+    key(
+        &["wait-for-processing"],
+        "--wait-for-processing",
+        Split::One,
+    ),
     key(&["category"], "--category", Split::One),
     key(&["ref"], "--ref", Split::One),
     key(&["sha"], "--sha", Split::One),

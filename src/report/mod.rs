@@ -22,9 +22,10 @@ pub use gitlab::GitLab;
 pub use json::{Json, schema};
 pub use junit::JUnit;
 pub use markdown::Markdown;
+pub(crate) use markdown::cell as markdown_text;
 pub use preflight::Preflight;
 pub use table::Table;
-pub(crate) use view::{HOME, TOOL, VERSION, counts, printable};
+pub(crate) use view::{counts, printable};
 
 use std::io;
 

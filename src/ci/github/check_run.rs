@@ -109,7 +109,10 @@ fn output(run: &CheckRun<'_>, annotations: &[&Annotation]) -> Result<Value, CiEr
 }
 
 fn place(annotation: &Annotation) -> Option<&Location> {
-    annotation.location.as_ref().or(annotation.fallback.as_ref())
+    annotation
+        .location
+        .as_ref()
+        .or(annotation.fallback.as_ref())
 }
 
 fn annotation(annotation: &Annotation) -> Option<CheckRunOutputAnnotation> {

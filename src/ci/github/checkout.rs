@@ -60,7 +60,9 @@ fn resolve(git: &Path, name: &str) -> Option<String> {
     }
     let packed = text_of(&shared.join("packed-refs"), MAX_REFS)?;
     let lines = packed.lines().filter_map(|line| line.split_once(' '));
-    let found = lines.filter(|(sha, it)| *it == name && is_sha(sha)).next_back();
+    let found = lines
+        .filter(|(sha, it)| *it == name && is_sha(sha))
+        .next_back();
     found.map(|(sha, _)| sha.to_owned())
 }
 
@@ -116,14 +118,21 @@ mod tests {
     fn head_is_read_detached_by_branch_packed_and_in_a_worktree() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        assert_eq!(read(&root.join("nothing"), "refs/heads/main"), Checkout::default());
+        assert_eq!(
+            read(&root.join("nothing"), "refs/heads/main"),
+            Checkout::default()
+        );
         write(root, ".git/HEAD", &format!("{ONE}\n"));
         assert_eq!(head(root).as_deref(), Some(ONE));
         fs::create_dir_all(root.join("sub/dir")).unwrap();
         assert_eq!(head(&root.join("sub/dir")).as_deref(), Some(ONE));
         write(root, ".git/HEAD", "ref: refs/heads/main\n");
         assert_eq!(head(root), None);
-        write(root, ".git/packed-refs", &format!("# pack-refs with: peeled\n{TWO} refs/heads/main\n^{ONE}\n"));
+        write(
+            root,
+            ".git/packed-refs",
+            &format!("# pack-refs with: peeled\n{TWO} refs/heads/main\n^{ONE}\n"),
+        );
         assert_eq!(head(root).as_deref(), Some(TWO));
         write(root, ".git/refs/heads/main", &format!("{ONE}\n"));
         assert_eq!(head(root).as_deref(), Some(ONE));
@@ -140,7 +149,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         write(root, "secret", ONE);
-        for text in ["ref: ../secret", "ref: refs/../../secret", "ref: /etc/passwd", "short", ""] {
+        for text in [
+            "ref: ../secret",
+            "ref: refs/../../secret",
+            "ref: /etc/passwd",
+            "short",
+            "",
+        ] {
             write(root, ".git/HEAD", text);
             assert_eq!(head(root), None, "{text}");
         }

@@ -50,7 +50,8 @@ pub fn put(
 /// Written by an app (the workflow's token is one) or by somebody who may write anyway. A comment of
 /// anybody else would stay theirs to change.
 fn is_ours(comment: &Value) -> bool {
-    let by_app = comment["user"]["type"] == "Bot" || comment["performed_via_github_app"].is_object();
+    let by_app =
+        comment["user"]["type"] == "Bot" || comment["performed_via_github_app"].is_object();
     let member = matches!(
         comment["author_association"].as_str(),
         Some("OWNER" | "MEMBER" | "COLLABORATOR")

@@ -113,12 +113,7 @@ pub fn context(
 }
 
 /// The commit that was checked out, by the ref that GitHub knows it by.
-fn commit(
-    workflow: &Workflow,
-    pull: &Value,
-    number: Option<u64>,
-    checkout: &Checkout,
-) -> Commit {
+fn commit(workflow: &Workflow, pull: &Value, number: Option<u64>, checkout: &Checkout) -> Commit {
     let as_is = || Commit {
         reference: workflow.reference.clone(),
         sha: workflow.sha.clone(),
@@ -152,9 +147,11 @@ fn commit(
 fn fit(commit: Commit) -> Result<Commit, String> {
     let known = ["refs/heads/", "refs/tags/", "refs/pull/"];
     let reference = commit.reference.as_str();
-    let named = known
-        .iter()
-        .any(|prefix| reference.strip_prefix(prefix).is_some_and(|rest| !rest.is_empty()));
+    let named = known.iter().any(|prefix| {
+        reference
+            .strip_prefix(prefix)
+            .is_some_and(|rest| !rest.is_empty())
+    });
     if !named {
         return Err(format!(
             "`{}` is no branch, tag or pull request that results could be shown for",
@@ -252,27 +249,121 @@ mod tests {
         let target = "refs/heads/main";
         let queue = "refs/heads/gh-readonly-queue/main/pr-7-abc";
         for (event, reference, sha, payload, head, want_ref, want_sha, want_head) in [
-            ("push", "refs/heads/main", OTHER, json!({}), OTHER, "refs/heads/main", OTHER, OTHER),
-            ("push", "refs/tags/v1", OTHER, json!({}), OTHER, "refs/tags/v1", OTHER, OTHER),
+            (
+                "push",
+                "refs/heads/main",
+                OTHER,
+                json!({}),
+                OTHER,
+                "refs/heads/main",
+                OTHER,
+                OTHER,
+            ),
+            (
+                "push",
+                "refs/tags/v1",
+                OTHER,
+                json!({}),
+                OTHER,
+                "refs/tags/v1",
+                OTHER,
+                OTHER,
+            ),
             // as checkout does it by default
-            ("pull_request", merge_ref, MERGE, own(), MERGE, merge_ref, MERGE, HEAD),
+            (
+                "pull_request",
+                merge_ref,
+                MERGE,
+                own(),
+                MERGE,
+                merge_ref,
+                MERGE,
+                HEAD,
+            ),
             // the workflow checked out the head
-            ("pull_request", merge_ref, MERGE, own(), HEAD, "refs/pull/7/head", HEAD, HEAD),
-            ("merge_group", queue, OTHER, json!({ "merge_group": { "head_sha": OTHER } }), OTHER, queue, OTHER, OTHER),
-            ("schedule", "refs/heads/main", OTHER, json!({ "schedule": "0 6 * * 1" }), OTHER, "refs/heads/main", OTHER, OTHER),
-            ("workflow_dispatch", "refs/heads/topic", OTHER, json!({ "inputs": {} }), OTHER, "refs/heads/topic", OTHER, OTHER),
+            (
+                "pull_request",
+                merge_ref,
+                MERGE,
+                own(),
+                HEAD,
+                "refs/pull/7/head",
+                HEAD,
+                HEAD,
+            ),
+            (
+                "merge_group",
+                queue,
+                OTHER,
+                json!({ "merge_group": { "head_sha": OTHER } }),
+                OTHER,
+                queue,
+                OTHER,
+                OTHER,
+            ),
+            (
+                "schedule",
+                "refs/heads/main",
+                OTHER,
+                json!({ "schedule": "0 6 * * 1" }),
+                OTHER,
+                "refs/heads/main",
+                OTHER,
+                OTHER,
+            ),
+            (
+                "workflow_dispatch",
+                "refs/heads/topic",
+                OTHER,
+                json!({ "inputs": {} }),
+                OTHER,
+                "refs/heads/topic",
+                OTHER,
+                OTHER,
+            ),
             // the base branch, as it should be
-            ("pull_request_target", target, OTHER, own(), OTHER, target, OTHER, HEAD),
+            (
+                "pull_request_target",
+                target,
+                OTHER,
+                own(),
+                OTHER,
+                target,
+                OTHER,
+                HEAD,
+            ),
             // the pull request's own content: never told of the base branch
-            ("pull_request_target", target, OTHER, own(), HEAD, "refs/pull/7/head", HEAD, HEAD),
-            ("pull_request_target", target, OTHER, own(), MERGE, "refs/pull/7/merge", MERGE, HEAD),
+            (
+                "pull_request_target",
+                target,
+                OTHER,
+                own(),
+                HEAD,
+                "refs/pull/7/head",
+                HEAD,
+                HEAD,
+            ),
+            (
+                "pull_request_target",
+                target,
+                OTHER,
+                own(),
+                MERGE,
+                "refs/pull/7/merge",
+                MERGE,
+                HEAD,
+            ),
         ] {
             let context = stands(&workflow(event, reference, sha), &payload, head, None);
             let upload = context.upload.unwrap();
             assert_eq!(upload.reference, want_ref, "{event}");
             assert_eq!(upload.sha, want_sha, "{event}");
             assert_eq!(context.head, want_head, "{event}");
-            assert_eq!(context.pull.is_some(), payload["pull_request"].is_object(), "{event}");
+            assert_eq!(
+                context.pull.is_some(),
+                payload["pull_request"].is_object(),
+                "{event}"
+            );
             assert_eq!(context.trust, Trust::Own, "{event}");
         }
     }
@@ -280,8 +371,13 @@ mod tests {
     #[test]
     fn a_merge_ref_that_moved_on_is_still_the_merge_ref() {
         let workflow = workflow("pull_request", "refs/pull/7/merge", MERGE);
-        let upload = stands(&workflow, &own(), OTHER, Some(OTHER)).upload.unwrap();
-        assert_eq!((upload.reference.as_str(), upload.sha.as_str()), ("refs/pull/7/merge", MERGE));
+        let upload = stands(&workflow, &own(), OTHER, Some(OTHER))
+            .upload
+            .unwrap();
+        assert_eq!(
+            (upload.reference.as_str(), upload.sha.as_str()),
+            ("refs/pull/7/merge", MERGE)
+        );
     }
 
     #[test]
@@ -299,7 +395,12 @@ mod tests {
             ("pull_request", "mona", fork(), Trust::Fork),
             ("pull_request", "mona", pull(Value::Null), Trust::Fork),
             ("pull_request", "mona", own(), Trust::Own),
-            ("pull_request", "mona", pull(json!({ "full_name": "Octo/App" })), Trust::Own),
+            (
+                "pull_request",
+                "mona",
+                pull(json!({ "full_name": "Octo/App" })),
+                Trust::Own,
+            ),
             ("pull_request_target", "mona", fork(), Trust::Own),
             ("pull_request", "dependabot[bot]", own(), Trust::Dependabot),
             ("push", "dependabot[bot]", json!({}), Trust::Dependabot),
@@ -327,12 +428,20 @@ mod tests {
 
     #[test]
     fn a_ref_that_is_no_ref_and_a_hostile_name_are_refused() {
-        let context_of = |workflow: &Workflow, payload| {
-            context(workflow, payload, &Checkout::default(), None)
-        };
+        let context_of =
+            |workflow: &Workflow, payload| context(workflow, payload, &Checkout::default(), None);
         let odd = context_of(&workflow("push", "main", OTHER), &json!({})).unwrap();
         assert!(odd.upload.unwrap_err().contains("`main`"));
-        for repository in ["", "app", "octo/", "octo/../x", "octo/a?b", "octo/a\nb", "a/b/c", "./.."] {
+        for repository in [
+            "",
+            "app",
+            "octo/",
+            "octo/../x",
+            "octo/a?b",
+            "octo/a\nb",
+            "a/b/c",
+            "./..",
+        ] {
             let mut workflow = workflow("push", "refs/heads/main", OTHER);
             workflow.repository = repository.to_owned();
             assert!(context_of(&workflow, &json!({})).is_err(), "{repository}");

@@ -90,7 +90,10 @@ pub fn package(
     let mut keep = all.min(limits.results);
     loop {
         // The reporter puts the most severe first.
-        if let Some(results) = sarif.pointer_mut("/runs/0/results").and_then(Value::as_array_mut) {
+        if let Some(results) = sarif
+            .pointer_mut("/runs/0/results")
+            .and_then(Value::as_array_mut)
+        {
             results.truncate(keep);
         }
         let packed = compress(&sarif).map_err(|error| unfit(error.to_string()))?;
@@ -142,12 +145,18 @@ pub fn upload(
     let path = format!("{}/code-scanning/sarifs", context.route());
     // Not one that doubles: a second upload of the category takes the place of the first.
     let answer = api.call(&Call::send(What::Sarif, Method::Post, path, body))?;
-    Ok(answer["id"].as_str().filter(|id| is_id(id)).map(str::to_owned))
+    Ok(answer["id"]
+        .as_str()
+        .filter(|id| is_id(id))
+        .map(str::to_owned))
 }
 
 /// What goes into a path.
 fn is_id(id: &str) -> bool {
-    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    !id.is_empty()
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 /// Asks after 5, 15, 35, 75 and 155 seconds whether the results were taken in.
@@ -160,9 +169,9 @@ pub fn wait_for_processing(api: &Api, context: &Context, id: &str) -> Result<Pro
             Some("complete") => return Ok(Processed::Complete),
             Some("failed") => {
                 let errors = answer["errors"].as_array().into_iter().flatten();
-                let errors = errors.filter_map(Value::as_str).map(|error| {
-                    crate::ci::text::cut(&crate::report::printable(error), 500)
-                });
+                let errors = errors
+                    .filter_map(Value::as_str)
+                    .map(|error| crate::ci::text::cut(&crate::report::printable(error), 500));
                 let host = api.host().to_owned();
                 let mut errors: Vec<String> = errors.take(10).collect();
                 if errors.is_empty() {
