@@ -2,6 +2,8 @@
 //! arguments, environment and streams come in.
 
 mod advisories;
+mod console;
+mod deliver;
 mod init;
 mod logins;
 mod reports;
@@ -15,20 +17,18 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use console::{colored, console};
+
 use crate::{
     advisory::grade::AsOf,
     check,
-    ci::Ci,
-    config::{
-        self, Cli, Config, Environment, Words,
-        cli::{ColorChoice, Command, ProgressChoice},
-    },
+    config::{self, Cli, Environment, Words, cli::Command},
     engine::{Cancel, EngineEnvironment},
     error::{Error, ExitCode},
     gather::{Advisories, Reach},
     pipeline::{self, Tools},
     plan,
-    progress::{Console, Mode, Redactor},
+    progress::Console,
     registry::{RegistryOptions, auth::AuthStore},
 };
 
@@ -155,14 +155,6 @@ fn tell(process: &Process<'_>, lines: &[String]) -> ExitCode {
     ExitCode::Success
 }
 
-fn colored(choice: ColorChoice, environment: &Environment, terminal: bool) -> bool {
-    match choice {
-        ColorChoice::Always => true,
-        ColorChoice::Never => false,
-        ColorChoice::Auto => terminal && !environment.no_color(),
-    }
-}
-
 /// `run`, `check`, `build`, `scan` and `push`: one pipeline, other stages.
 fn stages(
     cli: &Cli,
@@ -178,7 +170,9 @@ fn stages(
         console.warn(warning);
     }
     if config.dry_run {
-        let text = plan::describe(&plans, &config.reports, cli.global.verbose > 0);
+        let mut text = plan::describe(&plans, &config.reports, cli.global.verbose > 0);
+        let http = RegistryOptions::default();
+        text += &deliver::plan(&config, environment, &console, &http, &plans);
         write_out(process.stdout, text.as_bytes())?;
         return Ok(ExitCode::Success);
     }
@@ -189,7 +183,10 @@ fn stages(
     // A prediction asks nobody, so that nothing of theirs need be in order.
     let auth = match cli.command {
         Command::Check(_) => AuthStore::new(),
-        _ => logins::with_inputs(logins::auth_store(environment)?, environment, &plans),
+        _ => {
+            let store = logins::with_inputs(logins::auth_store(environment)?, environment, &plans);
+            deliver::with_identity(store, &config, environment, &console)
+        }
     };
     let reach = reach(environment, auth, signals.cancel());
     let database = advisories::database_path(environment);
@@ -204,8 +201,12 @@ fn stages(
     let color = colored(cli.global.color, environment, process.stdout_is_terminal);
     let stderr_color = colored(cli.global.color, environment, process.stderr_is_terminal);
     let mut codes = Vec::new();
+    let mut delivery = deliver::Delivery::new(&config, environment, &console, &reach.registry);
     for plan in &plans {
         let mut done = pipeline::run(plan, &tools);
+        if let Some(report) = &mut done.report {
+            *report = report.redacted(&|text| console.hide(text));
+        }
         if let (Some(error), Some(code)) = (&mut done.error, signals.received()) {
             let terminated = code == ExitCode::Terminated;
             *error = Error::Interrupted { terminated };
@@ -224,8 +225,11 @@ fn stages(
         if let Some(code) = signals.received() {
             return Ok(code);
         }
+        delivery.add(plan, done, several);
     }
-    Ok(verdict(&codes, config.exit_zero))
+    let code = verdict(&codes, config.exit_zero);
+    delivery.finish(verdict(&codes, false), code);
+    Ok(code)
 }
 
 /// The day that was asked for, else now.
@@ -294,59 +298,6 @@ fn words() -> Words {
         rules: text::RULE_IDS.as_slice(),
         formats: text::FORMATS.as_slice(),
     }
-}
-
-fn console(
-    cli: &Cli,
-    environment: &Environment,
-    config: &Config,
-    process: &Process<'_>,
-) -> Console {
-    let plain = if process.stderr_is_terminal && !environment.is_ci() {
-        Mode::Tty
-    } else {
-        Mode::Plain
-    };
-    let mode = match (cli.global.quiet, cli.global.progress) {
-        (2.., _) => Mode::Silent,
-        (1, _) | (_, ProgressChoice::None) => Mode::None,
-        (_, ProgressChoice::Tty) => Mode::Tty,
-        (_, ProgressChoice::Plain) => Mode::Plain,
-        (_, ProgressChoice::Auto) => plain,
-    };
-    let ci = if environment.github().is_some() {
-        Ci::GitHub
-    } else if environment.gitlab().is_some() {
-        Ci::GitLab
-    } else {
-        Ci::Plain
-    };
-    let mut secrets = environment.secrets();
-    secrets.extend(
-        config
-            .images
-            .iter()
-            .flat_map(|image| image.secrets.values().cloned()),
-    );
-    let console = Console::new(
-        process.stderr.clone(),
-        mode,
-        ci,
-        Redactor::new(secrets.clone()),
-        || jiff_now().as_second(),
-    );
-    console.mask(&secrets);
-    match cli.global.verbose {
-        0 => {}
-        1 => console.show_events(tracing::Level::INFO),
-        _ => console.show_events(tracing::Level::DEBUG),
-    }
-    console
-}
-
-#[expect(clippy::disallowed_methods, reason = "the clock is read at the edge")]
-fn jiff_now() -> jiff::Timestamp {
-    jiff::Timestamp::now()
 }
 
 /// Registries and engines as the environment describes them.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 
 use super::{
+    ci::CiConfig,
     decode::Value as _,
     file::Settings,
     sourced::{Listed, Origin, Sourced},
@@ -34,6 +35,8 @@ pub struct Config {
     pub force: bool,
     /// the image that `scan` or `push` was given
     pub scan: Option<String>,
+    /// what the forge and the CI are told
+    pub ci: CiConfig,
     /// what the user should know, although nothing is wrong
     pub warnings: Vec<String>,
 }

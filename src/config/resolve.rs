@@ -73,6 +73,7 @@ pub fn load(
     let merged = merge(levels);
     let stages = resolver.stages(&merged);
     let reports = resolver.reports(merged.report, &[&from_environment, &from_cli]);
+    let ci = resolver.ci(merged.ci);
     let dry_run = match &cli.command {
         Command::Run(run) => run.dry_run,
         Command::Push(push) => push.dry_run,
@@ -96,6 +97,7 @@ pub fn load(
             Command::Push(push) => Some(push.source.clone()),
             _ => None,
         },
+        ci,
         warnings,
     };
     if resolver.faults.list.is_empty() {

@@ -23,6 +23,8 @@ pub use verify::{LoginError, Tried, try_login};
 use std::{io::Read, path::PathBuf, sync::Arc, time::Duration};
 
 use client::Client;
+pub(crate) use http::{authority, forge_client};
+pub(crate) use retry::retry_after;
 use tokio_util::sync::CancellationToken;
 
 use self::auth::AuthStore;

@@ -1,6 +1,7 @@
 //! The report of a run, and the formats it is written in. Pure: a reporter turns a [`Report`] into
 //! bytes; files, colours of the terminal and exit codes are decided elsewhere.
 
+mod annotation;
 mod github;
 mod gitlab;
 mod json;
@@ -8,20 +9,23 @@ mod junit;
 mod line_hash;
 mod markdown;
 mod preflight;
+mod redact;
 mod sarif;
 mod table;
 mod view;
 
 pub use self::sarif::Sarif;
+pub use annotation::{Annotation, AnnotationLevel, annotations};
 pub use github::GitHub;
-pub(crate) use github::escape_data;
+pub(crate) use github::{escape_data, write_commands};
 pub use gitlab::GitLab;
 pub use json::{Json, schema};
 pub use junit::JUnit;
 pub use markdown::Markdown;
+pub(crate) use markdown::cell as markdown_text;
 pub use preflight::Preflight;
 pub use table::Table;
-pub(crate) use view::printable;
+pub(crate) use view::{counts, printable};
 
 use std::io;
 
