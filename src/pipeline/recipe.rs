@@ -85,6 +85,8 @@ impl Recipe {
             sources: self.file.iter().map(source).collect(),
             dockerfile: self.file.clone(),
             created: tools.now,
+            documented: tools.documented,
+            baseline: None,
         }
     }
 }

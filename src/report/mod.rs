@@ -1,6 +1,9 @@
 //! The report of a run, and the formats it is written in. Pure: a reporter turns a [`Report`] into
 //! bytes; files, colours of the terminal and exit codes are decided elsewhere.
 
+mod baseline;
+mod contents;
+mod errata;
 mod github;
 mod gitlab;
 mod json;
@@ -13,6 +16,8 @@ mod table;
 mod view;
 
 pub use self::sarif::Sarif;
+pub use baseline::{Baseline, Change, NotAReport};
+pub use contents::{Contents, Layer};
 pub use github::GitHub;
 pub(crate) use github::escape_data;
 pub use gitlab::GitLab;
@@ -21,6 +26,7 @@ pub use junit::JUnit;
 pub use markdown::Markdown;
 pub use preflight::Preflight;
 pub use table::Table;
+pub use view::has_new_blocking;
 pub(crate) use view::printable;
 
 use std::io;
@@ -69,6 +75,8 @@ pub struct ImageReport {
     pub packages_count: Option<usize>,
     /// the image against the advisory database, when there is one
     pub advisories: Option<AdvisoryFacts>,
+    /// layers and packages; `None` for predictions
+    pub contents: Option<Contents>,
     /// base image
     pub base: Option<BaseSummary>,
     /// where to point when nothing nearer is known: the last `FROM`
@@ -105,6 +113,10 @@ pub struct Report {
     pub dockerfile: Option<String>,
     /// when the report was made, UTC
     pub created: jiff::Timestamp,
+    /// the time that documents carry which are to come out alike from the same image: package lists
+    pub documented: jiff::Timestamp,
+    /// what it is compared with
+    pub baseline: Option<Baseline>,
 }
 
 /// A text that findings point into.
