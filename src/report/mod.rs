@@ -12,6 +12,7 @@ mod line_hash;
 mod markdown;
 mod preflight;
 mod sarif;
+mod sbom;
 mod table;
 mod view;
 
@@ -25,6 +26,7 @@ pub use json::{Json, schema};
 pub use junit::JUnit;
 pub use markdown::Markdown;
 pub use preflight::Preflight;
+pub use sbom::{CycloneDx, CycloneDxVex, OpenVex, Spdx};
 pub use table::Table;
 pub use view::has_new_blocking;
 pub(crate) use view::printable;
@@ -146,4 +148,8 @@ pub static REPORTERS: &[&dyn Reporter] = &[
     &GitHub,
     &GitLab,
     &Preflight,
+    &Spdx,
+    &CycloneDx,
+    &CycloneDxVex,
+    &OpenVex,
 ];
