@@ -190,13 +190,15 @@ fn stages(
     };
     let reach = reach(environment, auth, signals.cancel());
     let database = advisories::database_path(environment);
-    let advisories = Advisories::read(database.as_deref(), as_of(cli, environment, now)?);
+    let as_of = as_of(cli, environment, now)?;
+    let advisories = Advisories::read(database.as_deref(), as_of);
     let tools = Tools {
         advisories: &advisories,
         reach: &reach,
         console: &console,
         cancel: signals.cancel(),
         now,
+        documented: documented(environment, as_of),
     };
     let color = colored(cli.global.color, environment, process.stdout_is_terminal);
     let stderr_color = colored(cli.global.color, environment, process.stderr_is_terminal);
@@ -248,6 +250,15 @@ fn as_of(cli: &Cli, environment: &Environment, now: jiff::Timestamp) -> Result<A
         None => variable.transpose()?,
     };
     Ok(day.map_or(AsOf::Instant(now), AsOf::Day))
+}
+
+/// What package lists are dated by: `SOURCE_DATE_EPOCH`, else the time of the grade. Whether the
+/// variable can be read was found out with the configuration.
+fn documented(environment: &Environment, as_of: AsOf) -> jiff::Timestamp {
+    let epoch = environment.text("SOURCE_DATE_EPOCH");
+    let epoch = epoch.and_then(|seconds| seconds.trim().parse().ok());
+    let epoch = epoch.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    epoch.unwrap_or_else(|| as_of.timestamp())
 }
 
 /// The failed step's last words, then the error itself.

@@ -67,6 +67,7 @@ impl Advisories {
             data: database.as_of(),
             advisories: database.counts().advisories,
             source: database.source().to_owned(),
+            base: Fact::Unmet("it was not looked up".to_owned()),
         })
     }
 }
