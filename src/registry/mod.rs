@@ -15,6 +15,12 @@ mod token;
 
 use std::{io::Read, sync::Arc, time::Duration};
 
+pub(crate) use self::{
+    download::range_start,
+    http::{describe, http_client, is_loopback, is_untrusted},
+    retry::{Tries, retry_after, worth_retrying},
+};
+
 use client::Client;
 use tokio_util::sync::CancellationToken;
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::Origin;
 use crate::advisory::{Advisory, AdvisoryId, EndOfLife};
 
 /// What is known of one document.
@@ -49,6 +50,7 @@ pub struct BackInTime {
 pub struct Contents {
     pub(super) source: String,
     pub(super) as_of: Timestamp,
+    pub(super) origin: Origin,
     pub(super) documents: BTreeMap<AdvisoryId, Document>,
     pub(super) repositories: BTreeMap<String, BTreeSet<String>>,
     pub(super) ends: BTreeSet<EndOfLife>,
@@ -123,6 +125,21 @@ impl Contents {
     /// Replaces the life-cycle dates.
     pub fn set_ends_of_life(&mut self, ends: impl IntoIterator<Item = EndOfLife>) {
         self.ends = ends.into_iter().collect();
+    }
+
+    /// Where the data comes from in full, and how much of the feed it is.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The same, to change.
+    pub fn origin_mut(&mut self) -> &mut Origin {
+        &mut self.origin
+    }
+
+    /// When the version that is held of a document was written, or the document deleted.
+    pub fn revised(&self, id: &AdvisoryId) -> Option<Timestamp> {
+        self.documents.get(id).map(|document| document.revised)
     }
 
     /// The documents, deleted ones included.

@@ -14,6 +14,7 @@ impl Database<'_> {
         let mut contents = Contents {
             source: self.source().to_owned(),
             as_of: self.as_of(),
+            origin: self.origin(),
             ends: self.ends_of_life().into_iter().collect(),
             ..Contents::default()
         };
