@@ -18,7 +18,7 @@ use crate::{
     check,
     ci::Ci,
     config::{
-        self, Cli, Config, Environment, Words,
+        self, Cli, Environment, Words,
         cli::{ColorChoice, Command, ProgressChoice},
     },
     engine::{Cancel, EngineEnvironment},
@@ -28,6 +28,7 @@ use crate::{
     plan,
     progress::{Console, Mode, Redactor},
     registry::{RegistryOptions, auth::AuthStore},
+    secret::Secret,
 };
 
 /// What the process hands over.
@@ -81,10 +82,9 @@ fn dispatch(
             Cli::man(&ExitCode::help()).map_err(|error| Error::Bug(error.to_string()))?
         }
         Command::Advisories(command) => {
-            let stderr = process.stderr.clone();
-            let tell = |text: &str| say(&stderr, text);
+            let console = console(cli, environment, Vec::new(), &process);
             let now = (process.now)();
-            advisories::run(command, environment, &process.directory, now, &tell)?.into_bytes()
+            advisories::run(command, environment, &process.directory, now, &console)?.into_bytes()
         }
         Command::Run(_) | Command::Check(_) | Command::Build(_) | Command::Scan(_) => {
             return stages(cli, environment, &mut process);
@@ -149,7 +149,9 @@ fn stages(
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let config = config::load(cli, environment, &process.directory, today, &words())?;
     let plans = plan::plan(&config);
-    let console = console(cli, environment, &config, process);
+    let images = config.images.iter();
+    let secrets = images.flat_map(|image| image.secrets.values().cloned());
+    let console = console(cli, environment, secrets.collect(), process);
     for warning in &config.warnings {
         console.warn(warning);
     }
@@ -275,7 +277,7 @@ fn words() -> Words {
 fn console(
     cli: &Cli,
     environment: &Environment,
-    config: &Config,
+    given: Vec<Secret>,
     process: &Process<'_>,
 ) -> Console {
     let plain = if process.stderr_is_terminal && !environment.is_ci() {
@@ -298,12 +300,7 @@ fn console(
         Ci::Plain
     };
     let mut secrets = environment.secrets();
-    secrets.extend(
-        config
-            .images
-            .iter()
-            .flat_map(|image| image.secrets.values().cloned()),
-    );
+    secrets.extend(given);
     let console = Console::new(
         process.stderr.clone(),
         mode,

@@ -103,10 +103,11 @@ impl Contents {
         change
     }
 
-    /// Says what date the data is now of and where it comes from. It cannot become older.
+    /// Says what date the data is now of and where it comes from. It cannot become older, unless it is
+    /// some documents alone: their date says nothing of what else there is.
     pub fn advance(&mut self, to: Timestamp, source: &str) -> Result<(), BackInTime> {
         let to = seconds(to);
-        if to < self.as_of {
+        if to < self.as_of && self.origin.coverage.grades() {
             return Err(BackInTime {
                 held: self.as_of,
                 given: to,
