@@ -103,12 +103,18 @@ pub(super) fn note(path: &Path) -> PathBuf {
     name.into()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a download remembers its version")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a download remembers its version"
+)]
 fn read(note: &Path) -> Option<Version> {
     serde_json::from_slice(&std::fs::read(note).ok()?).ok()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a download remembers its version")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a download remembers its version"
+)]
 fn write(note: &Path, text: &[u8]) -> io::Result<()> {
     std::fs::write(note, text)
 }
@@ -185,10 +191,18 @@ impl Site {
             }
             pause(url, &mut tries, None, reason).await?;
         }
-        Err(unavailable(url, format!("it broke off {MAX_RESUMES} times")))
+        Err(unavailable(
+            url,
+            format!("it broke off {MAX_RESUMES} times"),
+        ))
     }
 
-    async fn ask(&self, url: &Url, part: &Part, tries: &mut Tries) -> Result<Response, SourceError> {
+    async fn ask(
+        &self,
+        url: &Url,
+        part: &Part,
+        tries: &mut Tries,
+    ) -> Result<Response, SourceError> {
         let mut request = self.http.get(url.clone());
         if let Some(validator) = part.version.validator.as_ref().filter(|_| part.length > 0) {
             request = request
@@ -207,7 +221,9 @@ impl Site {
 
 enum Start {
     /// bytes follow; so many are on the disk then, when the server says so
-    From { total: Option<u64> },
+    From {
+        total: Option<u64>,
+    },
     /// everything was there already
     Whole,
     Missing,
@@ -228,9 +244,9 @@ fn start(url: &Url, part: &mut Part, response: &Response) -> io::Result<Start> {
         }
         StatusCode::PARTIAL_CONTENT
             if range_start(response.headers()) == Some(part.length)
-                && Version::of(url, response).validator.is_none_or(|validator| {
-                    Some(validator) == part.version.validator
-                }) =>
+                && Version::of(url, response)
+                    .validator
+                    .is_none_or(|validator| Some(validator) == part.version.validator) =>
         {
             Ok(Start::From { total: total() })
         }

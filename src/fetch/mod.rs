@@ -147,7 +147,11 @@ impl Site {
             if let Some(etag) = etag {
                 request = request.header(IF_NONE_MATCH, etag);
             }
-            let wanted = [StatusCode::OK, StatusCode::NOT_MODIFIED, StatusCode::NOT_FOUND];
+            let wanted = [
+                StatusCode::OK,
+                StatusCode::NOT_MODIFIED,
+                StatusCode::NOT_FOUND,
+            ];
             let response = send(request, &url, &wanted, &mut tries).await?;
             match response.status() {
                 StatusCode::NOT_MODIFIED => return Ok(Document::Same),
@@ -172,10 +176,12 @@ impl Site {
     }
 
     fn url(&self, path: &str) -> Result<Url, SourceError> {
-        self.base.join(path).map_err(|error| SourceError::Malformed {
-            what: format!("{}{path}", self.base),
-            reason: error.to_string(),
-        })
+        self.base
+            .join(path)
+            .map_err(|error| SourceError::Malformed {
+                what: format!("{}{path}", self.base),
+                reason: error.to_string(),
+            })
     }
 }
 
@@ -204,7 +210,10 @@ async fn send(
 ) -> Result<Response, SourceError> {
     loop {
         let Some(again) = request.try_clone() else {
-            return Err(unavailable(url, "the request cannot be sent twice".to_owned()));
+            return Err(unavailable(
+                url,
+                "the request cannot be sent twice".to_owned(),
+            ));
         };
         tracing::debug!(%url, "asking for a file");
         let response = match again.send().await {

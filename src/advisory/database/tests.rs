@@ -91,7 +91,10 @@ fn sample() -> Contents {
         archive: Some(text("csaf_advisories_2025-02-15.tar.zst")),
         position: Some(at("2025-02-15T00:00:00Z")),
         etags: [(text("changes.csv"), text("\"1\""))].into(),
-        verified: Verified { sha256: 1, unnamed: 2 },
+        verified: Verified {
+            sha256: 1,
+            unnamed: 2,
+        },
         unread: [(text("2024/rhsa-2024_1.json"), text("line 1"))].into(),
     };
     contents

@@ -179,7 +179,13 @@ fn what_cannot_be_told_is_unknown_with_its_reason_and_never_an_a() {
             Some("7 days before 2024-01-08"),
         ),
         (&rhel, graded(1, 1), declared, now, None),
-        (&rhel, graded(1, 1), part, now, Some("some of Red Hat's advisories alone")),
+        (
+            &rhel,
+            graded(1, 1),
+            part,
+            now,
+            Some("some of Red Hat's advisories alone"),
+        ),
         (&rhel, graded(1, 1), None, now, Some("database is empty")),
         (&rhel, graded(1, 0), data, now, Some("no product is known")),
         (

@@ -141,6 +141,25 @@ impl<'a> Intake<'a> {
         self.changes.iter().sum()
     }
 
+    /// Documents that were taken over.
+    pub(super) fn taken(&self) -> usize {
+        let [added, replaced, ..] = self.changes;
+        added + replaced
+    }
+
+    /// Counts how a file was checked, when something of it was taken over since `before`.
+    pub(super) fn checked(&mut self, by_sum: bool, before: usize) {
+        if self.taken() == before {
+            return;
+        }
+        let verified = &mut self.contents.origin_mut().verified;
+        if by_sum {
+            verified.sha256 += 1;
+        } else {
+            verified.unnamed += 1;
+        }
+    }
+
     pub(super) fn summary(&self) -> String {
         let [added, replaced, unchanged, older, deleted] = self.changes;
         format!(

@@ -2,6 +2,7 @@
 
 mod intake;
 mod network;
+mod status;
 mod store;
 mod tar;
 mod update;
@@ -73,7 +74,7 @@ pub(super) fn run(
             update::update(&request, &RegistryOptions::default(), console)
         }
         AdvisoriesCommand::Status { .. } => {
-            with(&path, |database| Ok(status(&path, database, now)))
+            with(&path, |database| Ok(status::status(&path, database, now)))
         }
         AdvisoriesCommand::Show { id, .. } => with(&path, |database| show(database, id)),
     }
@@ -102,24 +103,6 @@ fn with<T>(path: &Path, read: impl FnOnce(&Database<'_>) -> Result<T, Error>) ->
     let database =
         Database::open(&file).map_err(|error| usage(format!("{}: {error}", path.display()), ""))?;
     read(&database)
-}
-
-fn status(path: &Path, database: &Database<'_>, now: Timestamp) -> String {
-    let counts = database.counts();
-    let days = (now.as_second() - database.as_of().as_second()) / 86_400;
-    format!(
-        "database      {}\nsource        {}\nas of         {} ({days} days ago)\nadvisories    {}, {} deleted\npackages      {} rows of {} names\nvulnerabilities {}\nrepositories  {}\nlife cycle    {} dates\n",
-        path.display(),
-        database.source(),
-        database.as_of(),
-        counts.advisories,
-        counts.deleted,
-        counts.rows,
-        counts.names,
-        counts.cves,
-        counts.repositories,
-        counts.ends_of_life,
-    )
 }
 
 fn show(database: &Database<'_>, id: &str) -> Result<String, Error> {

@@ -8,6 +8,8 @@
 //! | `NAME.sha256` | checksum of an archive or a document |
 //! | `repository-to-cpe.json` | in the feed, or at Red Hat's place for it |
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{
@@ -37,28 +39,64 @@ const MAX_ARCHIVE: u64 = 16 << 30;
 /// With more documents to fetch than this a newer archive is the shorter way.
 const MANY: usize = 1_000;
 /// Where Red Hat keeps the map, from the feed of advisories.
-const MAPS: [&str; 2] = ["repository-to-cpe.json", "../../../metrics/repository-to-cpe.json"];
+const MAPS: [&str; 2] = [
+    "repository-to-cpe.json",
+    "../../../metrics/repository-to-cpe.json",
+];
+
+/// What the small files of a feed say.
+struct Lists {
+    /// `None` when it is the one that was taken over already
+    changes: Option<Vec<Changed>>,
+    deletions: Option<Vec<Changed>>,
+    /// name and day of the newest archive
+    archive: Option<(String, Timestamp)>,
+    etags: BTreeMap<String, String>,
+}
+
+impl Lists {
+    fn fetch(site: &Site, held: &Origin, known: bool) -> Result<Self, Error> {
+        let tag = |name: &str| held.etags.get(name).filter(|_| known).map(String::as_str);
+        let changes = site.document("changes.csv", tag("changes.csv"), MAX_LIST)?;
+        let deletions = site.document("deletions.csv", tag("deletions.csv"), MAX_LIST)?;
+        let mut etags = if known {
+            held.etags.clone()
+        } else {
+            BTreeMap::new()
+        };
+        let lists = Self {
+            changes: list(site, "changes.csv", changes, &mut etags)?,
+            deletions: list(site, "deletions.csv", deletions, &mut etags)?,
+            archive: latest(site)?,
+            etags,
+        };
+        if lists.archive.is_none() && lists.changes.as_ref().is_some_and(Vec::is_empty) {
+            return Err(usage(
+                format!(
+                    "{}: there is neither `archive_latest.txt` nor a `changes.csv` with entries",
+                    site.address()
+                ),
+                "name the folder of a feed of CSAF advisories with `--from`",
+            ));
+        }
+        Ok(lists)
+    }
+
+    /// The newest change, unless it is of the future.
+    fn newest(&self, now: Timestamp) -> Option<Timestamp> {
+        let times = self.changes.iter().flatten().map(|line| line.at.min(now));
+        times.max()
+    }
+}
 
 /// Takes over what is new; `false` when nothing is.
 pub(super) fn update(site: &Site, intake: &mut Intake<'_>, store: &Store) -> Result<bool, Error> {
     let held = intake.contents.origin().clone();
     let whole = held.coverage == Coverage::Whole;
     let known = whole && held.feed.as_deref() == Some(site.address());
-    let tag = |name: &str| held.etags.get(name).filter(|_| known).map(String::as_str);
-    let changes = site.document("changes.csv", tag("changes.csv"), MAX_LIST)?;
-    let deletions = site.document("deletions.csv", tag("deletions.csv"), MAX_LIST)?;
-    let mut etags = held.etags.clone();
-    let changes = list(site, "changes.csv", changes, &mut etags)?;
-    let deletions = list(site, "deletions.csv", deletions, &mut etags)?;
-    let archive = latest(site)?;
-    if archive.is_none() && changes.as_ref().is_some_and(Vec::is_empty) {
-        return Err(usage(
-            format!("{}: there is neither `archive_latest.txt` nor a `changes.csv` with entries", site.address()),
-            "name the folder of a feed of CSAF advisories with `--from`",
-        ));
-    }
-    let listed = changes.iter().flatten().map(|line| line.at.min(intake.now)).max();
-    let newest = listed.max(archive.as_ref().map(|(_, day)| *day));
+    let mut lists = Lists::fetch(site, &held, known)?;
+    let listed = lists.newest(intake.now);
+    let newest = listed.max(lists.archive.as_ref().map(|(_, day)| *day));
     let of = intake.contents.as_of();
     if let Some(newest) = newest.filter(|newest| whole && listed.is_some() && *newest < of) {
         intake.console.warn(&format!(
@@ -67,25 +105,19 @@ pub(super) fn update(site: &Site, intake: &mut Intake<'_>, store: &Store) -> Res
         ));
         return Ok(false);
     }
-    let changes = changes.unwrap_or_default();
     let mut position = held.position.filter(|_| whole);
-    if let Some((name, day)) = archive
-        && position.is_none_or(|at| before(day) > at && due(intake, &changes, at).len() > MANY)
+    if let Some((name, day)) = lists.archive.take()
+        && position.is_none_or(|at| before(day) > at && due(intake, &lists, at).len() > MANY)
     {
         from_archive(site, intake, store, &name)?;
         claim(site, intake, day.max(of_whole(whole, of)), |origin| {
-            origin.archive = Some(name.clone());
+            origin.archive = Some(name);
             origin.position = Some(before(day));
         })?;
         position = Some(before(day));
     }
-    let had = intake.contents.as_of();
-    let none = changes.is_empty() && deletions.is_none() && position == held.position;
-    let before_map = etags.get(MAPS[0]).cloned();
-    let rest = documents(site, intake, &changes, deletions, position).and_then(|()| {
-        map(site, intake, known.then_some(()).and(before_map.as_deref()), &mut etags)
-    });
-    let mapped = match rest {
+    let rest = documents(site, intake, &mut lists, position);
+    let mapped = match rest.and_then(|()| map(site, intake, &mut lists.etags)) {
         Ok(mapped) => mapped,
         Err(error) => {
             // what has come stays; the position does not move, so the rest is fetched the next time
@@ -95,12 +127,12 @@ pub(super) fn update(site: &Site, intake: &mut Intake<'_>, store: &Store) -> Res
             return Err(error);
         }
     };
-    let newest = newest.unwrap_or(had).max(of_whole(whole, had));
+    let newest = newest.unwrap_or(of).max(of_whole(whole, of));
     claim(site, intake, newest, |origin| {
         origin.position = listed.max(position);
-        origin.etags = etags;
+        origin.etags = lists.etags;
     })?;
-    Ok(!none || mapped || intake.contents.origin() != &held || intake.offered() > 0)
+    Ok(mapped || intake.contents.origin() != &held || intake.offered() > 0)
 }
 
 /// The date of a part means nothing for the whole.
@@ -131,7 +163,7 @@ fn list(
     site: &Site,
     name: &str,
     document: Document,
-    etags: &mut std::collections::BTreeMap<String, String>,
+    etags: &mut BTreeMap<String, String>,
 ) -> Result<Option<Vec<Changed>>, Error> {
     let Document::New { bytes, etag } = document else {
         let missing = document == Document::Missing && name == "changes.csv";
@@ -160,7 +192,13 @@ fn latest(site: &Site) -> Result<Option<(String, Timestamp)>, Error> {
     let text = String::from_utf8_lossy(&bytes).trim().to_owned();
     let day = feed::archive_date(&text).ok_or_else(|| {
         let text: String = text.chars().take(80).collect();
-        malformed(site, name, format!("`{text}` is no name of an archive such as `csaf_advisories_2025-02-15.tar.zst`"))
+        malformed(
+            site,
+            name,
+            format!(
+                "`{text}` is no name of an archive such as `csaf_advisories_2025-02-15.tar.zst`"
+            ),
+        )
     })?;
     Ok(Some((text, day)))
 }
@@ -177,16 +215,21 @@ fn from_archive(
     let fetched = site.download(name, &part, MAX_ARCHIVE, &|done, total| bar.at(done, total))?;
     drop(bar);
     if fetched == Downloaded::Missing {
-        return Err(malformed(site, "archive_latest.txt", format!("it names `{name}`, and there is none")).into());
+        return Err(malformed(
+            site,
+            "archive_latest.txt",
+            format!("it names `{name}`, and there is none"),
+        )
+        .into());
     }
     let io = |error: std::io::Error| io_error(&part, &error);
     let sum = match sum {
         Document::New { bytes, .. } => feed::checksum(&String::from_utf8_lossy(&bytes)),
         _ => None,
     };
-    if let Some(expected) = sum {
+    if let Some(expected) = &sum {
         let actual = digest(&mut open(&part).map_err(io)?).map_err(io)?;
-        if actual != expected {
+        if actual != *expected {
             Site::forget(&part).map_err(io)?;
             return Err(Error::Source(SourceError::Mismatch {
                 what: format!("{}{name}", site.address()),
@@ -194,10 +237,8 @@ fn from_archive(
                 actual: format!("sha256 {actual}"),
             }));
         }
-        intake.contents.origin_mut().verified.sha256 += 1;
-    } else {
-        intake.contents.origin_mut().verified.unnamed += 1;
     }
+    let before = intake.taken();
     let file = open(&part).map_err(io)?;
     let size = file.metadata().map_err(io)?.len();
     if let Err(error) = unpack(file, true, size, intake) {
@@ -208,13 +249,13 @@ fn from_archive(
 }
 
 /// Places of the documents that changed since a position and are not held in that version.
-fn due(intake: &Intake<'_>, changes: &[Changed], position: Timestamp) -> Vec<String> {
+fn due(intake: &Intake<'_>, lists: &Lists, position: Timestamp) -> Vec<String> {
     let newer = |line: &&Changed| {
         let held = line.id.as_ref().and_then(|id| intake.contents.revised(id));
         line.at >= position && held.is_none_or(|held| held < line.at)
     };
+    let changes = lists.changes.iter().flatten();
     changes
-        .iter()
         .filter(newer)
         .filter(|line| line.id.is_some())
         .map(|line| line.path.clone())
@@ -225,12 +266,11 @@ fn due(intake: &Intake<'_>, changes: &[Changed], position: Timestamp) -> Vec<Str
 fn documents(
     site: &Site,
     intake: &mut Intake<'_>,
-    changes: &[Changed],
-    deletions: Option<Vec<Changed>>,
+    lists: &mut Lists,
     position: Option<Timestamp>,
 ) -> Result<(), Error> {
-    intake.deletions(deletions.unwrap_or_default());
-    let mut due = due(intake, changes, position.unwrap_or(Timestamp::MIN));
+    intake.deletions(lists.deletions.take().unwrap_or_default());
+    let mut due = due(intake, lists, position.unwrap_or(Timestamp::MIN));
     let again = intake.contents.origin().unread.keys();
     let again: Vec<String> = again
         .filter(|path| feed::id_of_path(path).is_some() && !due.contains(path))
@@ -279,32 +319,36 @@ fn take(intake: &mut Intake<'_>, path: &str, content: Option<Document>, sum: &Do
         Document::New { bytes, .. } => feed::checksum(&String::from_utf8_lossy(bytes)),
         _ => None,
     };
-    let verified = &mut intake.contents.origin_mut().verified;
-    match (named, digest(&mut bytes.as_slice())) {
-        (Some(named), Ok(own)) if named != own => {
-            return intake.skip(path, &format!("its SHA-256 is {own}, and the feed says {named}"));
-        }
-        (Some(_), _) => verified.sha256 += 1,
-        (None, _) => verified.unnamed += 1,
+    let own = digest(&mut bytes.as_slice()).ok();
+    if let (Some(named), Some(own)) = (&named, &own)
+        && named != own
+    {
+        let why = format!("its SHA-256 is {own}, and the feed says {named}");
+        return intake.skip(path, &why);
     }
+    let before = intake.taken();
     intake.document(place(path), &bytes);
+    intake.checked(named.is_some(), before);
 }
 
 /// A path that stays in the feed: a list must not lead a request elsewhere.
 fn is_plain(path: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
-    path.bytes().all(good) && path.split('/').all(|part| !part.is_empty() && !part.starts_with('.'))
+    path.bytes().all(good)
+        && path
+            .split('/')
+            .all(|part| !part.is_empty() && !part.starts_with('.'))
 }
 
 /// The map of repositories to products; `true` when there is a new one.
 fn map(
     site: &Site,
     intake: &mut Intake<'_>,
-    etag: Option<&str>,
-    etags: &mut std::collections::BTreeMap<String, String>,
+    etags: &mut BTreeMap<String, String>,
 ) -> Result<bool, Error> {
     for path in MAPS {
-        match site.document(path, etag, MAX_LIST)? {
+        let etag = etags.get(MAPS[0]).cloned();
+        match site.document(path, etag.as_deref(), MAX_LIST)? {
             Document::Same => return Ok(false),
             Document::Missing => {}
             Document::New { bytes, etag } => {

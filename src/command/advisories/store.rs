@@ -97,7 +97,9 @@ fn swap(path: &Path, file: &[u8]) -> io::Result<()> {
     new.sync_all()?;
     fs::rename(&name, path)?;
     // the name is on the disk when its folder is
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
     OpenOptions::new()
         .read(true)
         .open(folder.unwrap_or(Path::new(".")))?

@@ -16,10 +16,7 @@ use super::{
     usage,
 };
 use crate::{
-    advisory::{
-        database::{Coverage, Verified},
-        feed, known_ends_of_life,
-    },
+    advisory::{database::Coverage, feed, known_ends_of_life},
     error::Error,
     fetch::Site,
     progress::Console,
@@ -102,7 +99,11 @@ fn files(request: &Request<'_>, intake: &mut Intake<'_>) -> Result<(), Error> {
         || from.display().to_string(),
         |name| name.to_string_lossy().into_owned(),
     );
-    let listed = intake.listed.iter().map(|line| line.at.min(intake.now)).max();
+    let listed = intake
+        .listed
+        .iter()
+        .map(|line| line.at.min(intake.now))
+        .max();
     let whole = intake.has_all_that_is_listed() || given.whole.is_some();
     let date = if whole && !request.complete {
         given.whole.max(listed).unwrap_or(intake.newest)
@@ -115,7 +116,11 @@ fn files(request: &Request<'_>, intake: &mut Intake<'_>) -> Result<(), Error> {
         advance(intake, date, &name)?;
         let position = given.whole.map(before).max(listed);
         let origin = intake.contents.origin_mut();
-        origin.coverage = if request.complete { Coverage::Declared } else { Coverage::Whole };
+        origin.coverage = if request.complete {
+            Coverage::Declared
+        } else {
+            Coverage::Whole
+        };
         origin.position = position.filter(|_| whole && !request.complete);
         origin.feed = None;
         origin.etags.clear();
@@ -161,8 +166,12 @@ fn directory(from: &Path, intake: &mut Intake<'_>, given: &mut Given) -> Result<
     for (name, path) in names {
         let content = open(&path).and_then(|file| limited(&mut { file }));
         let content = content.map_err(|error| io_error(&path, &error))?;
-        match check(&path, &content, &mut intake.contents.origin_mut().verified) {
-            Ok(()) => intake.file(&name, &content),
+        match check(&path, &content) {
+            Ok(by_sum) => {
+                let before = intake.taken();
+                intake.file(&name, &content);
+                intake.checked(by_sum, before);
+            }
             Err(why) => intake.skip(&name, &why),
         }
     }
@@ -174,20 +183,23 @@ fn archive(from: &Path, intake: &mut Intake<'_>, given: &mut Given) -> Result<()
     let name = from.file_name().and_then(|name| name.to_str());
     let day = name.and_then(feed::archive_date);
     let size = fs::metadata(from).map_err(io)?.len();
-    if let Some(sum) = beside(from, "sha256") {
+    let sum = beside(from, "sha256");
+    if let Some(sum) = &sum {
         let own = digest(&mut open(from).map_err(io)?).map_err(io)?;
-        if sum != own {
+        if *sum != own {
             return Err(usage(
-                format!("{}: its SHA-256 is {own}, and the file beside it says {sum}", from.display()),
+                format!(
+                    "{}: its SHA-256 is {own}, and the file beside it says {sum}",
+                    from.display()
+                ),
                 "fetch both again",
             ));
         }
-        intake.contents.origin_mut().verified.sha256 += 1;
-    } else {
-        intake.contents.origin_mut().verified.unnamed += 1;
     }
+    let before = intake.taken();
     let packed = from.extension().is_some_and(|end| end == "zst");
     unpack(open(from).map_err(io)?, packed, size, intake).map_err(io)?;
+    intake.checked(sum.is_some(), before);
     given.whole = day;
     let origin = intake.contents.origin_mut();
     origin.archive = name.filter(|_| day.is_some()).map(str::to_owned);
@@ -213,7 +225,9 @@ pub(super) fn unpack(
     } else {
         Box::new(io::BufReader::new(counted))
     };
-    entries(&mut *stream, &mut |name, content| intake.file(name, content))
+    entries(&mut *stream, &mut |name, content| {
+        intake.file(name, content)
+    })
 }
 
 struct Counted<'a, R> {
@@ -231,18 +245,15 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-/// Whether a document is the one that the checksum beside it names.
-fn check(path: &Path, content: &[u8], verified: &mut Verified) -> Result<(), String> {
+/// Whether there is a checksum beside a document; it must be the document's.
+fn check(path: &Path, content: &[u8]) -> Result<bool, String> {
     let Some(sum) = beside(path, "sha256") else {
-        verified.unnamed += 1;
-        return Ok(());
+        return Ok(false);
     };
     let own = digest(&mut { content }).map_err(|error| error.to_string())?;
-    if own != sum {
-        return Err(format!("its SHA-256 is {own}, and the file beside it says {sum}"));
-    }
-    verified.sha256 += 1;
-    Ok(())
+    (own == sum)
+        .then_some(true)
+        .ok_or_else(|| format!("its SHA-256 is {own}, and the file beside it says {sum}"))
 }
 
 /// What the checksum file beside a file names.
