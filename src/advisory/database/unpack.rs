@@ -9,7 +9,7 @@ use super::{
 };
 use crate::advisory::{Advisory, AdvisoryId, Row};
 
-impl Database<'_> {
+impl<'a> Database<'a> {
     /// Everything the database holds.
     pub fn contents(&self) -> Contents {
         let mut rows = self.rows_by_advisory();

@@ -245,6 +245,7 @@ fn from_archive(
         Site::forget(&part).map_err(io)?;
         return Err(malformed(site, name, format!("it cannot be unpacked: {error}")).into());
     }
+    intake.checked(sum.is_some(), before);
     Ok(())
 }
 
