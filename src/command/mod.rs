@@ -87,10 +87,9 @@ fn dispatch(
             init::run(args, &process.directory, interactive)?.into_bytes()
         }
         Command::Advisories(command) => {
-            let stderr = process.stderr.clone();
-            let tell = |text: &str| say(&stderr, text);
+            let console = console(cli, environment, Vec::new(), &process);
             let now = (process.now)();
-            advisories::run(command, environment, &process.directory, now, &tell)?.into_bytes()
+            advisories::run(command, environment, &process.directory, now, &console)?.into_bytes()
         }
         Command::Login(args) => {
             let options = RegistryOptions::default();
@@ -165,7 +164,10 @@ fn stages(
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let config = config::load(cli, environment, &process.directory, today, &words())?;
     let plans = plan::plan(&config);
-    let console = console(cli, environment, &config, process);
+    let images = config.images.iter();
+    let secrets = images.flat_map(|image| image.secrets.values().cloned());
+    let secrets = secrets.chain(config.ci.secrets());
+    let console = console(cli, environment, secrets.collect(), process);
     for warning in &config.warnings {
         console.warn(warning);
     }
