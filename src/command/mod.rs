@@ -22,7 +22,10 @@ use console::{colored, console};
 use crate::{
     advisory::grade::AsOf,
     check,
-    config::{self, Cli, Environment, Words, cli::Command},
+    config::{
+        self, Cli, Environment, Words,
+        cli::{Command, ScanArgs},
+    },
     engine::{Cancel, EngineEnvironment},
     error::{Error, ExitCode},
     gather::{Advisories, Reach},
@@ -60,6 +63,7 @@ pub fn run(mut process: Process<'_>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &environment, &mut process),
     };
+    let cli = given_image(cli, &environment);
     let color = colored(cli.global.color, &environment, process.stderr_is_terminal);
     match dispatch(&cli, &environment, process) {
         Ok(code) => code,
@@ -190,7 +194,10 @@ fn stages(
             deliver::with_identity(store, &config, environment, &console)
         }
     };
-    let reach = reach(environment, auth, signals.cancel());
+    let mut reach = reach(environment, auth, signals.cancel());
+    if config.plain_http {
+        reach.registry.insecure = logins::registries(&plans);
+    }
     let database = advisories::database_path(environment);
     let as_of = as_of(cli, environment, now)?;
     let advisories = Advisories::read(database.as_deref(), as_of);
@@ -234,6 +241,26 @@ fn stages(
     let code = verdict(&codes, config.exit_zero);
     delivery.finish(verdict(&codes, false), code);
     Ok(code)
+}
+
+/// `run` with an image among its inputs is `scan` of that image: an action has one command line.
+fn given_image(cli: Cli, environment: &Environment) -> Cli {
+    let (Command::Run(run), Some(image)) = (&cli.command, environment.image_to_scan()) else {
+        return cli;
+    };
+    let scan = ScanArgs {
+        image,
+        platform: run.build.platform.clone(),
+        what: run.what.clone(),
+        tag: run.name.tag.clone(),
+        scan: run.scan.clone(),
+        ci: run.ci.clone(),
+        ..ScanArgs::default()
+    };
+    Cli {
+        command: Command::Scan(Box::new(scan)),
+        ..cli
+    }
 }
 
 /// The day that was asked for, else now.
