@@ -13,5 +13,6 @@
 //! kernel takes its mounts and its processes with it. Semantics are `BuildKit`'s, case for case; what
 //! is not supported is refused by name and line before anything runs.
 
+pub mod files;
 pub mod graph;
 pub mod step;
