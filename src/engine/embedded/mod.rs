@@ -14,6 +14,7 @@
 //! is not supported is refused by name and line before anything runs.
 
 pub mod frontend;
+pub mod files;
 pub mod graph;
 pub mod solver;
 pub mod step;
