@@ -13,8 +13,10 @@
 //! kernel takes its mounts and its processes with it. Semantics are `BuildKit`'s, case for case; what
 //! is not supported is refused by name and line before anything runs.
 
-pub mod frontend;
+pub mod base;
+mod export;
 pub mod files;
+pub mod frontend;
 pub mod graph;
 pub mod solver;
 pub mod step;
