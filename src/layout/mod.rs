@@ -18,7 +18,7 @@ pub use archive::ArchiveSource;
 pub use docker_archive::Pick;
 pub use export::export_docker_archive;
 pub(crate) use import::decompress;
-pub use import::{import_docker_archive, unpack_oci_archive};
+pub use import::{import_docker_archive, import_one_of_docker_archive, unpack_oci_archive};
 pub use source::{LayoutSource, Select};
 pub use transport::{DaemonImage, Transport, TransportError};
 pub use writer::{BlobWriter, FULL_NAME, LayoutWriter, REF_NAME};
