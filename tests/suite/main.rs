@@ -17,6 +17,7 @@ mod edges;
 mod engine;
 mod example;
 mod fixtures;
+mod frontend;
 mod hostile;
 mod inventory;
 mod layers;

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{flags::Flags, problem::Problem};
+use super::{
+    flags::Flags,
+    problem::Problem,
+    words::{go_quoted, go_rune},
+};
 
 /// `Healthcheck` of the configuration; durations in nanoseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,18 +35,19 @@ fn zero(value: &i64) -> bool {
 }
 
 impl std::fmt::Display for Health {
-    /// As Go's `%+v` writes the structure.
+    /// As Go's `%q` writes a pointer to the structure, which is how it stands in the history.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{{Test:[{}] Interval:{} Timeout:{} StartPeriod:{} StartInterval:{} Retries:{}}}",
-            self.test.join(" "),
-            go_duration(self.interval),
-            go_duration(self.timeout),
-            go_duration(self.start_period),
-            go_duration(self.start_interval),
-            self.retries
-        )
+        write!(f, "&{{{}", go_quoted(&self.test))?;
+        let durations = [
+            self.interval,
+            self.timeout,
+            self.start_period,
+            self.start_interval,
+        ];
+        for duration in durations {
+            write!(f, " \"{}\"", go_duration(duration))?;
+        }
+        write!(f, " {}}}", go_rune(self.retries))
     }
 }
 

@@ -12,7 +12,7 @@ const MAX_WORD: usize = 1 << 20;
 /// Nesting of `${a:-${b:-…}}` above this is refused.
 const MAX_DEPTH: usize = 64;
 /// What all expansions, environments and histories of one build may take together, in bytes.
-const BUDGET: usize = 256 << 20;
+const BUDGET: usize = 64 << 20;
 
 /// Variables in order; one that is set again moves to the end.
 #[derive(Debug, Clone, Default)]

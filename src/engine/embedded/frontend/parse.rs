@@ -34,7 +34,7 @@ pub(super) fn trigger(text: &str) -> Read<Command> {
     let stage = file.as_ref().and_then(|file| file.stages.first());
     let instructions = stage.map_or(&[][..], |stage| &stage.instructions);
     match instructions {
-        [one] if faults.is_empty() && one.keyword != Keyword::Onbuild => Ok(command(one, '\\')?),
+        [one] if faults.is_empty() => Ok(command(one, '\\')?),
         _ => Err(not_one()),
     }
 }

@@ -97,36 +97,42 @@ pub(super) fn go_quoted(list: &[String]) -> String {
 
 /// Go's `strconv.Quote`.
 fn quote(text: &str) -> String {
-    let mut out = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{b}' => out.push_str("\\v"),
-            c if c < ' ' || c == '\u{7f}' => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            c if printable(c) => out.push(c),
-            c if u32::from(c) < 0x1_0000 => out.push_str(&format!("\\u{:04x}", u32::from(c))),
-            c => out.push_str(&format!("\\U{:08x}", u32::from(c))),
-        }
+    let inner: String = text.chars().map(|c| escaped(c, '"')).collect();
+    format!("\"{inner}\"")
+}
+
+/// A number as Go's `%q` writes it: the character of that number in single quotes.
+pub(super) fn go_rune(number: i64) -> String {
+    let c = u32::try_from(number).ok().and_then(char::from_u32);
+    format!("'{}'", escaped(c.unwrap_or('\u{fffd}'), '\''))
+}
+
+fn escaped(c: char, quote: char) -> String {
+    match c {
+        c if c == quote => format!("\\{c}"),
+        '\\' => "\\\\".to_owned(),
+        '\u{7}' => "\\a".to_owned(),
+        '\u{8}' => "\\b".to_owned(),
+        '\u{c}' => "\\f".to_owned(),
+        '\n' => "\\n".to_owned(),
+        '\r' => "\\r".to_owned(),
+        '\t' => "\\t".to_owned(),
+        '\u{b}' => "\\v".to_owned(),
+        c if c < ' ' || c == '\u{7f}' => format!("\\x{:02x}", u32::from(c)),
+        c if printable(c) => c.to_string(),
+        c if u32::from(c) < 0x1_0000 => format!("\\u{:04x}", u32::from(c)),
+        c => format!("\\U{:08x}", u32::from(c)),
     }
-    out.push('"');
-    out
 }
 
 fn printable(c: char) -> bool {
     // Behind another character, so that a combining mark is told as printable, as Go tells it.
-    format!("a{c}").escape_debug().count() == 2 || c == '\''
+    matches!(c, '\'' | '"') || format!("a{c}").escape_debug().count() == 2
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{base, below, clean, go_quoted, mode, signal};
+    use super::{base, below, clean, go_quoted, go_rune, mode, signal};
 
     #[test]
     fn modes_and_signals_are_checked() {
