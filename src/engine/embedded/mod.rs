@@ -15,4 +15,6 @@
 
 pub mod frontend;
 pub mod graph;
+pub mod solver;
 pub mod step;
+pub mod store;
