@@ -18,6 +18,7 @@ mod engine;
 mod example;
 mod feeds;
 mod fixtures;
+mod frontend;
 mod hostile;
 mod init;
 mod inventory;
