@@ -14,5 +14,8 @@
 //! is not supported is refused by name and line before anything runs.
 
 pub mod files;
+pub mod frontend;
 pub mod graph;
+pub mod solver;
 pub mod step;
+pub mod store;
