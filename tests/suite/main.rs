@@ -10,6 +10,7 @@
 mod advisories;
 mod architecture;
 mod config;
+mod contract;
 mod dependencies;
 mod dockerfiles;
 mod docs;
