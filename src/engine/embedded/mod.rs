@@ -13,5 +13,10 @@
 //! kernel takes its mounts and its processes with it. Semantics are `BuildKit`'s, case for case; what
 //! is not supported is refused by name and line before anything runs.
 
+mod engine;
 pub mod graph;
+pub mod run;
 pub mod step;
+pub mod worker;
+
+pub use engine::Embedded;
