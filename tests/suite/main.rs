@@ -10,6 +10,7 @@
 mod advisories;
 mod architecture;
 mod config;
+mod contract;
 mod dependencies;
 mod dockerfiles;
 mod docs;
@@ -18,6 +19,7 @@ mod engine;
 mod example;
 mod feeds;
 mod fixtures;
+mod frontend;
 mod hostile;
 mod init;
 mod inventory;
