@@ -13,6 +13,7 @@
 //! kernel takes its mounts and its processes with it. Semantics are `BuildKit`'s, case for case; what
 //! is not supported is refused by name and line before anything runs.
 
+pub mod fetch;
 pub mod files;
 pub mod frontend;
 pub mod graph;
