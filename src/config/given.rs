@@ -65,6 +65,7 @@ pub(super) const KEYS: &[Key] = &[
     key(&["image"], "--image", Split::One),
     key(&["push"], "--push", Split::One),
     key(&["mount-from"], "--mount-from", Split::Words),
+    key(&["force"], "--force", Split::One),
     key(&["profile"], "--profile", Split::One),
     key(&["only"], "--only", Split::Words),
     key(&["skip"], "--skip", Split::Lines),

@@ -8,6 +8,7 @@ use std::{io, path::PathBuf};
 
 pub mod cli;
 mod cli_advisories;
+mod cli_choices;
 mod cli_help;
 mod cli_init;
 mod cli_push;
