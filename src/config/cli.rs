@@ -10,9 +10,9 @@ use clap::{
 use clap_complete::Shell;
 
 pub use super::cli_advisories::AdvisoriesCommand;
+pub use super::cli_choices::{ColorChoice, ProgressChoice};
 use super::cli_help as help;
 pub use super::cli_init::{CiKind, InitArgs};
-pub use super::cli_choices::{ColorChoice, ProgressChoice};
 pub use super::cli_push::{LoginArgs, LogoutArgs, PushArgs, RunPushArgs, TransferArgs};
 
 /// From a repository's Dockerfile to a certified container image.

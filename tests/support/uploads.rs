@@ -22,8 +22,8 @@ struct State {
     tags: BTreeMap<String, String>,
     open: HashMap<String, Vec<u8>>,
     opened: usize,
-    /// what other repositories of the registry hold: `repository@digest`
-    elsewhere: Vec<String>,
+    /// what other repositories of the registry hold, by `repository@digest`
+    elsewhere: HashMap<String, Vec<u8>>,
 }
 
 impl Uploads {
@@ -55,9 +55,10 @@ impl Uploads {
     }
 
     /// Another repository holds this blob.
-    pub(crate) fn hold_elsewhere(&self, repository: &str, digest: &str) {
+    pub(crate) fn hold_elsewhere(&self, repository: &str, bytes: &[u8]) {
         let mut state = self.0.lock().unwrap();
-        state.elsewhere.push(format!("{repository}@{digest}"));
+        let key = format!("{repository}@{}", sha256(bytes));
+        state.elsewhere.insert(key, bytes.to_vec());
     }
 
     /// Bytes of the upload that a request is about, so far.
@@ -85,8 +86,10 @@ impl Uploads {
             let other = format!("{repository}@{digest}");
             return match state.blobs.get(digest) {
                 Some(blob) if repository == "p/x" => Reply::new(200, blob.clone()),
-                _ if state.elsewhere.contains(&other) => Reply::new(200, ""),
-                _ => unknown("BLOB_UNKNOWN"),
+                _ => match state.elsewhere.get(&other) {
+                    Some(blob) => Reply::new(200, blob.clone()),
+                    None => unknown("BLOB_UNKNOWN"),
+                },
             };
         }
         if let Some((_, name)) = path.split_once("/manifests/") {
@@ -129,9 +132,9 @@ impl State {
             "POST" => {
                 if let (Some(digest), Some(from)) =
                     (query(&seen.path, "mount"), query(&seen.path, "from"))
-                    && self.elsewhere.contains(&format!("{from}@{digest}"))
+                    && let Some(blob) = self.elsewhere.get(&format!("{from}@{digest}"))
                 {
-                    self.blobs.insert(digest.clone(), Vec::new());
+                    self.blobs.insert(digest.clone(), blob.clone());
                     return Reply::new(201, "").header("docker-content-digest", digest);
                 }
                 self.opened += 1;

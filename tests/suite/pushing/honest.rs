@@ -124,7 +124,7 @@ fn layers_are_taken_from_another_repository_where_that_is_possible() {
     let from = "p/base";
     for refuses in [false, true] {
         let uploads = Uploads::default();
-        uploads.hold_elsewhere(from, &laid.large());
+        uploads.hold_elsewhere(from, &laid.packed.blobs[&laid.large()]);
         let double = bent(&uploads, move |seen, uploads| {
             // 202: send it yourself.
             let plain = seen.path.split('?').next().unwrap().to_owned();
@@ -149,7 +149,7 @@ fn layers_are_taken_from_another_repository_where_that_is_possible() {
             assert_eq!(opened, 3, "the upload that was opened is used: {log:#?}");
         } else {
             assert_eq!((pushed.mounted, pushed.uploaded), (1, 2));
-            assert_eq!(uploads.tags()["1.0-1"], laid.digest());
+            assert_whole(&uploads, &laid, &["1.0-1"]);
         }
     }
 }

@@ -164,19 +164,21 @@ fn a_registry_that_asks_for_an_hour_or_fails_for_good_is_given_up() {
 /// A registry with tokens that hold for a few requests each.
 fn with_tokens(uploads: &Uploads, uses: usize) -> (Double, Arc<Mutex<Vec<String>>>) {
     let scopes = Arc::new(Mutex::new(Vec::new()));
-    let (asked, issued) = (Arc::clone(&scopes), Mutex::new((0, 0)));
+    // Uses that are left of each.
+    let (asked, issued) = (Arc::clone(&scopes), Mutex::new(Vec::<usize>::new()));
     let double = bent(uploads, move |seen, _| {
         let mut issued = issued.lock().unwrap();
-        let (number, left) = &mut *issued;
         if seen.path.starts_with("/token") {
             let login = seen.authorization.as_deref();
             assert_eq!(login, Some("Basic dXNlcjpzM2NyZXQ="), "{seen:?}");
             asked.lock().unwrap().push(seen.path.clone());
-            (*number, *left) = (*number + 1, uses);
+            issued.push(uses);
+            let number = issued.len() - 1;
             return Some(Reply::new(200, format!(r#"{{"token":"t{number}"}}"#)));
         }
-        let good = seen.authorization == Some(format!("Bearer t{number}")) && *left > 0;
-        if good {
+        let token = seen.authorization.as_deref();
+        let number = token.and_then(|token| token.strip_prefix("Bearer t")?.parse().ok());
+        if let Some(left @ 1..) = number.and_then(|number: usize| issued.get_mut(number)) {
             *left -= 1;
             return None;
         }
@@ -309,14 +311,15 @@ fn a_registry_that_lies_about_what_it_holds_is_refused() {
     for lie in ["0-99999999", "0-5", "0-0"] {
         let uploads = Uploads::default();
         let double = bent(&uploads, move |seen, uploads| {
+            if seen.method != "PATCH" {
+                return None;
+            }
             let reply = uploads.answer(seen);
-            let held = uploads.held(seen);
-            (seen.method == "PATCH" && held > 9 << 20).then(|| {
-                drop(reply);
-                Reply::new(202, "")
-                    .header("location", seen.path.clone())
-                    .header("range", lie)
-            })
+            if uploads.held(seen) < 9 << 20 {
+                return Some(reply);
+            }
+            let lying = Reply::new(202, "").header("location", seen.path.clone());
+            Some(lying.header("range", lie))
         });
         let words = ["the registry says that it holds", "does not take the blob"];
         refused(&uploads, &double, &Laid::new(image(LARGE).pack()), &words);

@@ -1,10 +1,10 @@
 //! Pushing: to a registry in this process that answers well or badly, and to a real one.
 
 mod honest;
+mod hostile;
 mod logins;
 mod real;
 mod stage;
-mod hostile;
 
 use std::{path::PathBuf, sync::Mutex, time::Duration};
 

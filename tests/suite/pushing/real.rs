@@ -74,7 +74,14 @@ impl Place {
     }
 
     fn login(&self) -> Ran {
-        let args = ["login", &self.registry.address, "-u", "user", "--password-file", "key"];
+        let args = [
+            "login",
+            &self.registry.address,
+            "-u",
+            "user",
+            "--password-file",
+            "key",
+        ];
         let ran = self.run(&args);
         assert_eq!(ran.code, 0, "{ran}");
         ran
@@ -111,7 +118,10 @@ impl Place {
             output.stdout
         };
         let digest = run(&["--no-tags", "--format", "{{.Digest}}"]);
-        (String::from_utf8(digest).unwrap().trim().to_owned(), run(&["--raw"]))
+        (
+            String::from_utf8(digest).unwrap().trim().to_owned(),
+            run(&["--raw"]),
+        )
     }
 
     /// Every file of the registry's store and its size.
@@ -158,7 +168,9 @@ fn skopeo_reads_what_was_pushed_and_a_second_push_sends_nothing() {
     }
     let changes = |requests: &[String]| {
         let changing = requests.iter().filter(|line| {
-            ["POST", "PUT", "PATCH"].iter().any(|method| line.starts_with(method))
+            ["POST", "PUT", "PATCH"]
+                .iter()
+                .any(|method| line.starts_with(method))
         });
         changing.count()
     };
@@ -229,7 +241,11 @@ fn a_rejected_image_leaves_the_registry_untouched() {
             let ran = place.push(&source, &[&["--tag", "1.0-2"], zero].concat());
             let code = i32::from(!zero.contains(&"--exit-zero"));
             assert_eq!(ran.code, code, "{ran}");
-            assert!(ran.stderr.contains("nothing is pushed: failed name_label_exists"), "{ran}");
+            assert!(
+                ran.stderr
+                    .contains("nothing is pushed: failed name_label_exists"),
+                "{ran}"
+            );
         }
         // A scan of some rules is no scan.
         let ran = place.push(&source, &["--tag", "1.0-2", "--only", "good_tags"]);
@@ -248,7 +264,10 @@ fn docker_archives_and_images_of_the_registry_are_pushed_as_they_were_scanned() 
     let dir = tempfile::tempdir().unwrap();
     let layout = layout(&dir.path().join("l"), &image(1 << 20).pack());
     let archive = dir.path().join("saved.tar");
-    let to = format!("docker-archive:{}:example.com/team/app:1.0-1", archive.display());
+    let to = format!(
+        "docker-archive:{}:example.com/team/app:1.0-1",
+        archive.display()
+    );
     let copied = command("skopeo")
         .args(["--insecure-policy", "copy", "-q", &layout, &to])
         .status()
@@ -260,7 +279,10 @@ fn docker_archives_and_images_of_the_registry_are_pushed_as_they_were_scanned() 
     let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
     let (digest, raw) = place.skopeo("1.0-1");
     assert_eq!(report["image"]["digest"], digest.as_str());
-    assert!(String::from_utf8_lossy(&raw).contains("tar+gzip"), "compressed");
+    assert!(
+        String::from_utf8_lossy(&raw).contains("tar+gzip"),
+        "compressed"
+    );
 
     // From one repository to another of the registry: nothing is sent.
     let before = place.registry.requests().len();
@@ -275,7 +297,9 @@ fn docker_archives_and_images_of_the_registry_are_pushed_as_they_were_scanned() 
     assert_eq!(ran.code, 0, "{ran}");
     assert!(ran.stderr.contains("sent 0 blobs"), "{ran}");
     let requests = place.registry.requests();
-    let sent = requests[before..].iter().filter(|line| line.contains("PATCH"));
+    let sent = requests[before..]
+        .iter()
+        .filter(|line| line.contains("PATCH"));
     assert_eq!(sent.count(), 0, "{requests:#?}");
 }
 
@@ -289,9 +313,21 @@ fn passwords_are_nowhere_to_be_seen() {
     let encoded = "dXNlcjpzM2NyZXQtb2YtdGhlLXJlZ2lzdHJ5";
     let image = format!("{}/p/x", place.registry.address);
     let skips = SKIPS.map(|rule| format!("{rule}=a small image of a test"));
-    let reports = ["json", "sarif", "junit", "markdown", "github", "gitlab", "preflight", "table"];
+    let reports = [
+        "json",
+        "sarif",
+        "junit",
+        "markdown",
+        "github",
+        "gitlab",
+        "preflight",
+        "table",
+    ];
     let reports = reports.map(|format| format!("{format}=reports/{format}"));
-    for (name, value) in [("PLIMSOLL_PASSWORD", PASSWORD), ("INPUT_PASSWORD", PASSWORD)] {
+    for (name, value) in [
+        ("PLIMSOLL_PASSWORD", PASSWORD),
+        ("INPUT_PASSWORD", PASSWORD),
+    ] {
         let mut args = vec!["push", &source, "--image", &image, "--tag", "1.0-1", "-vv"];
         args.extend(skips.iter().flat_map(|skip| ["--skip", skip]));
         args.extend(reports.iter().flat_map(|report| ["--format", report]));
@@ -324,7 +360,10 @@ fn passwords_are_nowhere_to_be_seen() {
         }
         assert!(texts.len() > 8);
         for text in texts {
-            assert!(!text.contains(PASSWORD) && !text.contains(encoded), "{text}");
+            assert!(
+                !text.contains(PASSWORD) && !text.contains(encoded),
+                "{text}"
+            );
         }
         // The next round pushes anew.
         let _ = fs::remove_dir_all(place.file("data"));
@@ -337,7 +376,14 @@ fn certificates_of_a_registry_lie_where_docker_and_podman_look() {
     let Some(place) = Place::new("certificates_of_a_registry", mutual) else {
         return;
     };
-    let args = ["login", &place.registry.address, "-u", "user", "--password-file", "key"];
+    let args = [
+        "login",
+        &place.registry.address,
+        "-u",
+        "user",
+        "--password-file",
+        "key",
+    ];
     let login = |place: &Place| {
         let mut command = place.command(&args);
         Ran::of(&command.env_remove("SSL_CERT_FILE").output().unwrap())
@@ -353,7 +399,10 @@ fn certificates_of_a_registry_lie_where_docker_and_podman_look() {
     assert_eq!(ran.code, 4, "the registry wants a certificate: {ran}");
     fs::copy(place.file("client.crt"), certs.join("client.cert")).unwrap();
     let ran = login(&place);
-    assert!(ran.stderr.contains("client.cert has no client.key"), "{ran}");
+    assert!(
+        ran.stderr.contains("client.cert has no client.key"),
+        "{ran}"
+    );
     fs::copy(place.file("client.key"), certs.join("client.key")).unwrap();
     let ran = login(&place);
     assert_eq!(ran.code, 0, "{ran}");
@@ -381,7 +430,10 @@ fn a_proxy_is_used_for_registries_that_are_not_here() {
     };
     let ran = run("");
     assert_eq!(ran.code, 0, "{ran}");
-    assert_eq!(asked.lock().unwrap()[0], format!("CONNECT {registry} HTTP/1.1"));
+    assert_eq!(
+        asked.lock().unwrap()[0],
+        format!("CONNECT {registry} HTTP/1.1")
+    );
     let count = asked.lock().unwrap().len();
     let ran = run("registry.test");
     assert_eq!(ran.code, 4, "{ran}");
