@@ -25,6 +25,7 @@ mod init;
 mod inventory;
 mod layers;
 mod pulling;
+mod pushing;
 mod reports;
 mod rpmdb;
 mod sources;
