@@ -54,9 +54,11 @@ impl Advisories {
             Ok(database) => database,
             Err(error) => return Fact::Unmet(error.to_string()),
         };
-        let (evidence, unread) = evidence::evidence(inventory);
-        let mut matched = matches(&database, &evidence, &evidence::installed(packages));
-        matched.notes.extend(unread);
+        let found = evidence::evidence(inventory);
+        let evidence = found.evidence;
+        let installed = evidence::installed(packages, &found.history);
+        let mut matched = matches(&database, &evidence, &installed);
+        matched.notes.extend(found.unread);
         // a day that was asked for may lie ahead: that is a look into the future, not old data
         let limit = matches!(self.as_of, AsOf::Instant(_)).then_some(limit);
         let origin = database.origin();

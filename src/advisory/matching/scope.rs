@@ -183,9 +183,12 @@ impl<'a> Scopes<'a> {
         let plain = repository.split("__").next().unwrap_or(repository);
         // `…__8` is the repository for any 8; `…__9_DOT_2` is one of its own
         let general = || {
-            (!repository.contains("_DOT_"))
-                .then(|| self.database.repository(plain))
-                .flatten()
+            let specific = repository.contains("_DOT_");
+            let found = || self.database.repository(plain);
+            // UBI's own list of repositories leaves out the end
+            let short = || self.database.repository(&format!("{plain}-rpms"));
+            let ubi = plain.starts_with("ubi-");
+            (!specific).then(|| found().or_else(|| short().filter(|_| ubi)))?
         };
         let Some(cpes) = self.database.repository(repository).or_else(general) else {
             self.notes.insert(format!(
