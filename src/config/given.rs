@@ -68,6 +68,7 @@ pub(super) const KEYS: &[Key] = &[
     key(&["skip"], "--skip", Split::Lines),
     key(&["require"], "--require", Split::Words),
     key(&["base"], "--base", Split::One),
+    key(&["critical-only"], "--critical-only", Split::One),
     key(&["as-of"], "--as-of", Split::One),
     key(&["username"], "", Split::One),
     key(&["password"], "", Split::One),
@@ -171,13 +172,6 @@ impl Given {
             .output
             .as_ref()
             .map(|path| path.to_string_lossy().into_owned());
-        let yes = |set: bool| {
-            if set {
-                vec!["true".to_owned()]
-            } else {
-                Vec::new()
-            }
-        };
         self.add("target", args.target.as_slice());
         self.add("build-args", &args.build_arg);
         self.add("labels", &args.label);
@@ -206,6 +200,7 @@ impl Given {
         self.add("skip", &args.skip);
         self.add("require", &args.require);
         self.add("base", args.base.as_slice());
+        self.add("critical-only", &yes(args.critical_only));
     }
 
     /// The texts of a key.
@@ -216,6 +211,10 @@ impl Given {
             .find(|(given, _, texts)| *given == name && !texts.is_empty());
         found.map(|(_, origin, texts)| (origin, &**texts))
     }
+}
+
+fn yes(set: bool) -> Vec<String> {
+    set.then(|| "true".to_owned()).into_iter().collect()
 }
 
 /// Keys whose values are secrets; they are read where they are used.

@@ -225,7 +225,6 @@ mod tests {
     #[test]
     fn a_history_that_cannot_be_read_is_told_and_lists_of_repositories_are_laid_to_their_layer() {
         let image = Image::good()
-            .layers(1)
             .file(
                 "etc/yum.repos.d/ubi.repo",
                 "[ubi-9-baseos-rpms]\nenabled = 1\n",
@@ -233,7 +232,12 @@ mod tests {
             .file("var/lib/dnf/history.sqlite", "no database")
             .tree(&["usr/lib/sysimage/libdnf5/transaction_history.sqlite"]);
         let found = evidence(&image.build().inventory);
-        assert_eq!(found.evidence.layers[0].enabled, ["ubi-9-baseos-rpms"]);
+        let enabled = found
+            .evidence
+            .layers
+            .iter()
+            .flat_map(|layer| &layer.enabled);
+        assert_eq!(enabled.collect::<Vec<_>>(), ["ubi-9-baseos-rpms"]);
         assert!(found.history.is_empty());
         assert_eq!(found.unread.len(), 2, "{:?}", found.unread);
     }

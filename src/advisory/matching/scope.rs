@@ -169,10 +169,20 @@ impl<'a> Scopes<'a> {
         if has_rhel(&products) {
             return products;
         }
-        for name in layers().flat_map(|layer| &layer.enabled) {
-            for cpe in self.products_of(name) {
-                products.entry(cpe).or_insert(Basis::Enabled);
-            }
+        let names: BTreeSet<&String> = layers().flat_map(|layer| &layer.enabled).collect();
+        let enabled: Vec<Cpe> = names
+            .iter()
+            .flat_map(|name| self.products_of(name))
+            .collect();
+        if !enabled.is_empty() {
+            let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+            self.notes.insert(format!(
+                "the image does not name the repositories of its packages; those that are enabled in it count: {}",
+                names.join(", ")
+            ));
+        }
+        for cpe in enabled {
+            products.entry(cpe).or_insert(Basis::Enabled);
         }
         products
     }
@@ -229,6 +239,9 @@ impl<'a> Scopes<'a> {
             .flatten()
             .filter(|cpe| cpe.is_main_rhel() && cpe.major() == major);
         let named = Cpe::parse(&format!("cpe:/o:redhat:enterprise_linux:{major}"));
+        self.notes.insert(format!(
+            "nothing in the image names the repositories of its packages: the main ones of release {major} are assumed"
+        ));
         main.cloned()
             .chain(named)
             .map(|cpe| (cpe, Basis::Assumed))
