@@ -17,6 +17,7 @@ mod edges;
 mod engine;
 mod example;
 mod fixtures;
+mod forge;
 mod hostile;
 mod inventory;
 mod layers;
