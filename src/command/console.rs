@@ -63,6 +63,14 @@ pub(super) fn console(
             .iter()
             .flat_map(|image| image.secrets.values().cloned()),
     );
+    // One value may stand in several places.
+    let mut seen: Vec<Secret> = Vec::new();
+    for secret in secrets {
+        if !seen.iter().any(|other| other.expose() == secret.expose()) {
+            seen.push(secret);
+        }
+    }
+    let secrets = seen;
     let console = Console::new(
         process.stderr.clone(),
         mode,
