@@ -4,6 +4,8 @@
 mod advisories;
 mod console;
 mod deliver;
+mod init;
+mod logins;
 mod reports;
 mod signals;
 mod text;
@@ -20,7 +22,10 @@ use console::{colored, console};
 use crate::{
     advisory::grade::AsOf,
     check,
-    config::{self, Cli, Environment, Words, cli::Command},
+    config::{
+        self, Cli, Environment, Words,
+        cli::{Command, ScanArgs},
+    },
     engine::{Cancel, EngineEnvironment},
     error::{Error, ExitCode},
     gather::{Advisories, Reach},
@@ -58,6 +63,7 @@ pub fn run(mut process: Process<'_>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &environment, &mut process),
     };
+    let cli = given_image(cli, &environment);
     let color = colored(cli.global.color, &environment, process.stderr_is_terminal);
     match dispatch(&cli, &environment, process) {
         Ok(code) => code,
@@ -80,13 +86,29 @@ fn dispatch(
         Command::Man => {
             Cli::man(&ExitCode::help()).map_err(|error| Error::Bug(error.to_string()))?
         }
-        Command::Advisories(command) => {
-            let stderr = process.stderr.clone();
-            let tell = |text: &str| say(&stderr, text);
-            let now = (process.now)();
-            advisories::run(command, environment, &process.directory, now, &tell)?.into_bytes()
+        Command::Init(args) => {
+            let interactive = process.stderr_is_terminal && !environment.is_ci();
+            init::run(args, &process.directory, interactive)?.into_bytes()
         }
-        Command::Run(_) | Command::Check(_) | Command::Build(_) | Command::Scan(_) => {
+        Command::Advisories(command) => {
+            let console = console(cli, environment, Vec::new(), &process);
+            let now = (process.now)();
+            advisories::run(command, environment, &process.directory, now, &console)?.into_bytes()
+        }
+        Command::Login(args) => {
+            let options = RegistryOptions::default();
+            let told = logins::login(args, environment, &process.directory, &options)?;
+            return Ok(tell(&process, &told));
+        }
+        Command::Logout(args) => {
+            let told = logins::logout(args, environment, &process.directory)?;
+            return Ok(tell(&process, &told));
+        }
+        Command::Run(_)
+        | Command::Check(_)
+        | Command::Build(_)
+        | Command::Scan(_)
+        | Command::Push(_) => {
             return stages(cli, environment, &mut process);
         }
     };
@@ -131,7 +153,12 @@ fn say(stderr: &Arc<Mutex<dyn Write + Send>>, text: &str) {
     let _ = writeln!(stderr, "{text}");
 }
 
-/// `run`, `check`, `build` and `scan`: one pipeline, other stages.
+fn tell(process: &Process<'_>, lines: &[String]) -> ExitCode {
+    lines.iter().for_each(|line| say(&process.stderr, line));
+    ExitCode::Success
+}
+
+/// `run`, `check`, `build`, `scan` and `push`: one pipeline, other stages.
 fn stages(
     cli: &Cli,
     environment: &Environment,
@@ -141,7 +168,10 @@ fn stages(
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let config = config::load(cli, environment, &process.directory, today, &words())?;
     let plans = plan::plan(&config);
-    let console = console(cli, environment, &config, process);
+    let images = config.images.iter();
+    let secrets = images.flat_map(|image| image.secrets.values().cloned());
+    let secrets = secrets.chain(config.ci.secrets());
+    let console = console(cli, environment, secrets.collect(), process);
     for warning in &config.warnings {
         console.warn(warning);
     }
@@ -159,17 +189,25 @@ fn stages(
     // A prediction asks nobody, so that nothing of theirs need be in order.
     let auth = match cli.command {
         Command::Check(_) => AuthStore::new(),
-        _ => deliver::with_identity(auth_store(environment)?, &config, environment, &console),
+        _ => {
+            let store = logins::with_inputs(logins::auth_store(environment)?, environment, &plans);
+            deliver::with_identity(store, &config, environment, &console)
+        }
     };
-    let reach = reach(environment, auth, signals.cancel());
+    let mut reach = reach(environment, auth, signals.cancel());
+    if config.plain_http {
+        reach.registry.insecure = logins::registries(&plans);
+    }
     let database = advisories::database_path(environment);
-    let advisories = Advisories::read(database.as_deref(), as_of(cli, environment, now)?);
+    let as_of = as_of(cli, environment, now)?;
+    let advisories = Advisories::read(database.as_deref(), as_of);
     let tools = Tools {
         advisories: &advisories,
         reach: &reach,
         console: &console,
         cancel: signals.cancel(),
         now,
+        documented: documented(environment, as_of),
     };
     let color = colored(cli.global.color, environment, process.stdout_is_terminal);
     let stderr_color = colored(cli.global.color, environment, process.stderr_is_terminal);
@@ -205,6 +243,26 @@ fn stages(
     Ok(code)
 }
 
+/// `run` with an image among its inputs is `scan` of that image: an action has one command line.
+fn given_image(cli: Cli, environment: &Environment) -> Cli {
+    let (Command::Run(run), Some(image)) = (&cli.command, environment.image_to_scan()) else {
+        return cli;
+    };
+    let scan = ScanArgs {
+        image,
+        platform: run.build.platform.clone(),
+        what: run.what.clone(),
+        tag: run.name.tag.clone(),
+        scan: run.scan.clone(),
+        ci: run.ci.clone(),
+        ..ScanArgs::default()
+    };
+    Cli {
+        command: Command::Scan(Box::new(scan)),
+        ..cli
+    }
+}
+
 /// The day that was asked for, else now.
 fn as_of(cli: &Cli, environment: &Environment, now: jiff::Timestamp) -> Result<AsOf, Error> {
     let Command::Scan(args) = &cli.command else {
@@ -221,6 +279,15 @@ fn as_of(cli: &Cli, environment: &Environment, now: jiff::Timestamp) -> Result<A
         None => variable.transpose()?,
     };
     Ok(day.map_or(AsOf::Instant(now), AsOf::Day))
+}
+
+/// What package lists are dated by: `SOURCE_DATE_EPOCH`, else the time of the grade. Whether the
+/// variable can be read was found out with the configuration.
+fn documented(environment: &Environment, as_of: AsOf) -> jiff::Timestamp {
+    let epoch = environment.text("SOURCE_DATE_EPOCH");
+    let epoch = epoch.and_then(|seconds| seconds.trim().parse().ok());
+    let epoch = epoch.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    epoch.unwrap_or_else(|| as_of.timestamp())
 }
 
 /// The failed step's last words, then the error itself.
@@ -295,40 +362,12 @@ fn reach(environment: &Environment, auth: AuthStore, cancel: &Cancel) -> Reach {
     Reach {
         registry: RegistryOptions {
             auth,
+            certificate_dirs: logins::certificate_dirs(environment),
             cancel: cancel.clone(),
             ..RegistryOptions::default()
         },
         engine,
     }
-}
-
-/// Logins from where docker and podman keep them; what the inputs give goes before all files.
-fn auth_store(environment: &Environment) -> Result<AuthStore, Error> {
-    let docker = environment.docker();
-    let path = environment.path("PATH").unwrap_or_default();
-    let mut store = AuthStore::new().with_helper_dirs(std::env::split_paths(&path).collect());
-    let podman = docker
-        .runtime_dir
-        .map(|run| run.join("containers/auth.json"));
-    let home = docker.home.as_ref();
-    let files = [
-        docker.registry_auth_file,
-        docker
-            .config
-            .or_else(|| Some(home?.join(".docker")))
-            .map(|dir| dir.join("config.json")),
-        podman,
-        home.map(|home| home.join(".config/containers/auth.json")),
-    ];
-    for file in files.into_iter().flatten() {
-        store = store
-            .with_file_if_present(file)
-            .map_err(|error| Error::Usage {
-                what: error.to_string(),
-                hint: Some("mend the file, or log in anew with `docker login`".to_owned()),
-            })?;
-    }
-    Ok(store)
 }
 
 #[cfg(test)]

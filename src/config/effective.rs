@@ -26,12 +26,16 @@ pub struct Config {
     pub dry_run: bool,
     /// exit with 0 although the image was rejected or not assessed
     pub exit_zero: bool,
+    /// the registries of the images may be spoken to without TLS
+    pub plain_http: bool,
     /// reports to write; paths are absolute, no two go to the same place; empty when nobody asked
     /// for one
     pub reports: Vec<Sourced<ReportTo>>,
     /// images to build, one at least; for `scan` the settings of the image given
     pub images: Vec<ImageConfig>,
-    /// the image that `scan` was given
+    /// tags may be moved from other images
+    pub force: bool,
+    /// the image that `scan` or `push` was given
     pub scan: Option<String>,
     /// what the forge and the CI are told
     pub ci: CiConfig,

@@ -39,6 +39,7 @@ pub(super) const KEYS: &[Key] = &[
     key(&["stages"], "STAGE", Split::Words),
     key(&["dry-run"], "--dry-run", Split::One),
     key(&["exit-zero"], "--exit-zero", Split::One),
+    key(&["fail-build"], "", Split::One),
     key(&["format", "output-format"], "--format", Split::Words),
     key(&["report"], "--report", Split::Words),
     key(&["context"], "--context", Split::One),
@@ -63,13 +64,23 @@ pub(super) const KEYS: &[Key] = &[
     key(&["output"], "--output", Split::One),
     key(&["tags", "tag"], "--tag", Split::Words),
     key(&["image"], "--image", Split::One),
+    key(&["registry"], "", Split::One),
+    key(&["image-ref"], "", Split::One),
+    key(&["tls-verify"], "", Split::One),
+    key(&["docker-host"], "", Split::One),
+    key(&["push"], "--push", Split::One),
+    key(&["mount-from"], "--mount-from", Split::Words),
     key(&["profile"], "--profile", Split::One),
     key(&["only"], "--only", Split::Words),
-    key(&["skip"], "--skip", Split::Lines),
+    key(&["skip", "ignore"], "--skip", Split::Lines),
     key(&["require"], "--require", Split::Words),
     key(&["base"], "--base", Split::One),
     key(&["as-of"], "--as-of", Split::One),
-    key(&["upload-sarif"], "--upload-sarif", Split::One),
+    key(
+        &["upload-sarif", "advanced-security"],
+        "--upload-sarif",
+        Split::One,
+    ),
     key(
         &["wait-for-processing"],
         "--wait-for-processing",
@@ -141,6 +152,8 @@ impl Given {
                 given.build(&run.build);
                 given.name(&run.name);
                 given.policy(&run.scan);
+                given.add("push", &yes(run.push.push));
+                given.add("mount-from", &run.push.transfer.mount_from);
                 given.ci(&run.ci);
             }
             Command::Check(check) => {
@@ -162,6 +175,12 @@ impl Given {
                 given.add("tags", &scan.tag);
                 given.policy(&scan.scan);
                 given.ci(&scan.ci);
+            }
+            Command::Push(push) => {
+                given.dockerfile(&push.what);
+                given.name(&push.name);
+                given.policy(&push.scan);
+                given.add("mount-from", &push.transfer.mount_from);
             }
             _ => {}
         }
@@ -259,13 +278,9 @@ impl Given {
     }
 }
 
-/// A flag as a text.
+/// A switch that was given.
 fn yes(set: bool) -> Vec<String> {
-    if set {
-        vec!["true".to_owned()]
-    } else {
-        Vec::new()
-    }
+    set.then(|| "true".to_owned()).into_iter().collect()
 }
 
 /// Keys whose values are secrets; they are read where they are used.

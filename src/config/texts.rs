@@ -32,6 +32,7 @@ impl Given {
             registry,
             repository,
             tag: reader.many("tags").map(|tags| tags.map(Tags)),
+            mount_from: reader.many("mount-from"),
             ..Image::default()
         };
         let scan = Scan {
@@ -49,6 +50,7 @@ impl Given {
             scan: Some(section(scan)),
             report: reader.many("format"),
             stages: reader.many("stages"),
+            push: reader.flag("push"),
             ..Settings::default()
         }
     }
@@ -226,9 +228,16 @@ impl Reader<'_> {
     }
 
     fn image(&mut self) -> (Setting<String>, Setting<String>) {
+        let registry = self.one::<String>("registry");
         let Some(image) = self.one::<String>("image") else {
-            return (None, None);
+            return (registry, None);
         };
+        // What stands first in `image` is a registry when it looks like one, as docker has it.
+        let first = image.value.split('/').next().unwrap_or_default();
+        let names_one = first.contains(['.', ':']) || first == "localhost";
+        if let (Some(registry), false) = (registry, names_one) {
+            return (Some(registry), Some(image));
+        }
         match image.value.split_once('/') {
             Some((registry, repository)) if !registry.is_empty() && !repository.is_empty() => (
                 Some(Sourced::new(registry.to_owned(), image.origin.clone())),

@@ -155,6 +155,8 @@ pub enum Stage {
     Build,
     /// every assessment of the image
     Scan,
+    /// the accepted image to its registry
+    Push,
 }
 
 /// Where the source of the image is kept, as the catalog asks.
@@ -195,6 +197,7 @@ words!(EngineChoice, "engine", ENGINES, {
 });
 words!(Stage, "stage", STAGES, {
     "check" => Stage::Check, "build" => Stage::Build, "scan" => Stage::Scan,
+    "push" => Stage::Push,
 });
 words!(Tree, "tree", TREES, { "in" => Tree::In, "out" => Tree::Out });
 words!(Catalog, "catalog", CATALOGS, {
@@ -274,7 +277,7 @@ impl Leaf for ReportTo {
         Err(Problem::new(format!("`{}` is no report format", format.escape_debug())).help(help))
     }
     fn leaf_shape() -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[a-z]+(=.+)?$", "examples": ["sarif=plimsoll.sarif"] })
+        json_schema!({ "type": "string", "pattern": "^[a-z-]+(=.+)?$", "examples": ["sarif=plimsoll.sarif"] })
     }
     fn show(&self) -> String {
         match &self.path {

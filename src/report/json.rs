@@ -17,7 +17,7 @@ use crate::{
 
 /// Version of the contract: the first number changes when something is taken away or changes its
 /// meaning, the second when something is added.
-const SCHEMA_VERSION: &str = "1.0";
+const SCHEMA_VERSION: &str = "1.1";
 
 /// `--format json`
 pub struct Json;
@@ -56,8 +56,21 @@ struct Document {
     passed: bool,
     #[serde(flatten)]
     body: Body,
+    /// where the image was pushed; absent when it was not
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushed: Option<PushedDocument>,
     /// build checks, static findings, the step that failed the build
     lints: Vec<LintDocument>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct PushedDocument {
+    /// registry and repository
+    reference: String,
+    /// digest of the manifest or index: that of the bytes that were assessed
+    digest: String,
+    /// tags that name it, as the registry confirmed
+    tags: Vec<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -235,6 +248,11 @@ fn document(report: &Report) -> Document {
         dockerfile: report.dockerfile.clone(),
         passed: report.passed,
         body,
+        pushed: report.pushed.as_ref().map(|pushed| PushedDocument {
+            reference: pushed.reference.clone(),
+            digest: pushed.digest.to_string(),
+            tags: pushed.tags.clone(),
+        }),
         lints: items
             .iter()
             .filter(|i| i.image.is_none())

@@ -2,6 +2,9 @@
 //! bytes; files, colours of the terminal and exit codes are decided elsewhere.
 
 mod annotation;
+mod baseline;
+mod contents;
+mod errata;
 mod github;
 mod gitlab;
 mod json;
@@ -11,11 +14,14 @@ mod markdown;
 mod preflight;
 mod redact;
 mod sarif;
+mod sbom;
 mod table;
 mod view;
 
 pub use self::sarif::Sarif;
 pub use annotation::{Annotation, AnnotationLevel, annotations};
+pub use baseline::{Baseline, Change, NotAReport};
+pub use contents::{Contents, Layer};
 pub use github::GitHub;
 pub(crate) use github::{escape_data, write_commands};
 pub use gitlab::GitLab;
@@ -24,7 +30,9 @@ pub use junit::JUnit;
 pub use markdown::Markdown;
 pub(crate) use markdown::cell as markdown_text;
 pub use preflight::Preflight;
+pub use sbom::{CycloneDx, CycloneDxVex, OpenVex, Spdx};
 pub use table::Table;
+pub use view::has_new_blocking;
 pub(crate) use view::{counts, printable};
 
 use std::io;
@@ -73,12 +81,25 @@ pub struct ImageReport {
     pub packages_count: Option<usize>,
     /// the image against the advisory database, when there is one
     pub advisories: Option<AdvisoryFacts>,
+    /// layers and packages; `None` for predictions
+    pub contents: Option<Contents>,
     /// base image
     pub base: Option<BaseSummary>,
     /// where to point when nothing nearer is known: the last `FROM`
     pub fallback: Option<Location>,
     /// seconds each stage took, by stage word
     pub timings: Vec<(&'static str, f64)>,
+}
+
+/// What was pushed.
+#[derive(Debug, Clone)]
+pub struct PushedSummary {
+    /// registry and repository
+    pub reference: String,
+    /// digest of the manifest or index
+    pub digest: Digest,
+    /// tags that name it
+    pub tags: Vec<String>,
 }
 
 /// What stage words the report is of.
@@ -107,8 +128,14 @@ pub struct Report {
     pub sources: Vec<SourceText>,
     /// path of the Dockerfile: the SARIF category is `plimsoll/<path>/`
     pub dockerfile: Option<String>,
+    /// where the image went, once it was accepted
+    pub pushed: Option<PushedSummary>,
     /// when the report was made, UTC
     pub created: jiff::Timestamp,
+    /// the time that documents carry which are to come out alike from the same image: package lists
+    pub documented: jiff::Timestamp,
+    /// what it is compared with
+    pub baseline: Option<Baseline>,
 }
 
 /// A text that findings point into.
@@ -138,4 +165,8 @@ pub static REPORTERS: &[&dyn Reporter] = &[
     &GitHub,
     &GitLab,
     &Preflight,
+    &Spdx,
+    &CycloneDx,
+    &CycloneDxVex,
+    &OpenVex,
 ];
