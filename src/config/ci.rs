@@ -173,11 +173,11 @@ impl Resolver<'_> {
             let message = format!("`{other}` is missing beside this");
             self.faults.push(alone.origin.clone(), message, None);
         }
-        let command = &self.cli.command;
-        if !matches!(command, Command::Run(_) | Command::Scan(_)) {
-            return CiConfig::default();
-        }
-        let runs = matches!(command, Command::Run(_));
+        let runs = match &self.cli.command {
+            Command::Run(_) => true,
+            Command::Scan(scan) => scan.ci.by_itself,
+            _ => return CiConfig::default(),
+        };
         let by_itself = if runs { When::Auto } else { When::Never };
         let when = |setting: &Setting<When>| setting.as_ref().map_or(by_itself, |it| it.value);
         let is = |setting: &Setting<bool>, default| setting.as_ref().map_or(default, |it| it.value);
