@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Report, Reporter, view};
+use super::{Change, Report, Reporter, view};
 use view::Weight;
 
 /// `--format github`
@@ -19,7 +19,7 @@ impl Reporter for GitHub {
     }
 
     fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
-        let items = view::items(report);
+        let items = view::by_weight(report);
         for (weight, command) in [
             (Weight::Error, "error"),
             (Weight::Warning, "warning"),
@@ -57,7 +57,11 @@ fn write_command(command: &str, item: &view::Item<'_>, out: &mut dyn io::Write) 
         .as_ref()
         .map(|r| format!("\n{r}"))
         .unwrap_or_default();
-    let message: String = format!("{}{remedy}", item.finding.message)
+    let new = match item.change {
+        Some(Change::New) => "new: ",
+        _ => "",
+    };
+    let message: String = format!("{new}{}{remedy}", item.finding.message)
         .chars()
         .take(MESSAGE)
         .collect();

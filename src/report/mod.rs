@@ -6,6 +6,8 @@ mod contents;
 mod errata;
 mod github;
 mod gitlab;
+mod gitlab_scanning;
+mod grade_text;
 mod json;
 mod junit;
 mod line_hash;
@@ -22,6 +24,7 @@ pub use contents::{Contents, Layer};
 pub use github::GitHub;
 pub(crate) use github::escape_data;
 pub use gitlab::GitLab;
+pub use gitlab_scanning::GitLabScanning;
 pub use json::{Json, schema};
 pub use junit::JUnit;
 pub use markdown::Markdown;
@@ -147,6 +150,7 @@ pub static REPORTERS: &[&dyn Reporter] = &[
     &Markdown,
     &GitHub,
     &GitLab,
+    &GitLabScanning,
     &Preflight,
     &Spdx,
     &CycloneDx,
