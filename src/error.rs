@@ -10,6 +10,7 @@ use crate::{
     engine::BuildError,
     inventory::{LayerError, ScanError},
     oci::SourceError,
+    registry::{LoginError, push::PushError},
     report::printable,
 };
 
@@ -105,6 +106,12 @@ pub enum Error {
     /// an image could not be read
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// an image was not pushed
+    #[error(transparent)]
+    Push(#[from] PushError),
+    /// a login could not be stored, checked or removed
+    #[error(transparent)]
+    Login(#[from] LoginError),
     /// the layers of an image could not be read
     #[error(transparent)]
     Scan(#[from] ScanError),
@@ -146,6 +153,10 @@ impl Error {
             | Self::Build(BuildError::Unsupported { .. }) => ExitCode::Usage,
             Self::Scan(ScanError::Cancelled) => ExitCode::Interrupted,
             Self::Scan(_) => ExitCode::NotAssessed,
+            Self::Push(PushError::Interrupted { .. }) => ExitCode::Interrupted,
+            Self::Push(_) => ExitCode::PushFailed,
+            Self::Login(error) if error.is_remote() => ExitCode::NotAssessed,
+            Self::Login(_) => ExitCode::Usage,
             Self::Build(BuildError::Dockerfile(_)) => ExitCode::BuildFailed,
             Self::Build(BuildError::Engine { .. } | BuildError::Io { .. }) | Self::Source(_) => {
                 ExitCode::NotAssessed
@@ -194,6 +205,8 @@ impl Hint for Error {
             Self::Config(error) => error.hints(),
             Self::Build(error) => error.hints(),
             Self::Source(error) => error.hints(),
+            Self::Push(error) => error.hint().into_iter().collect(),
+            Self::Login(error) => error.hint().into_iter().collect(),
             Self::Bug(_) => vec![BUGS.to_owned()],
             Self::Usage { hint, .. } => hint.iter().cloned().collect(),
             Self::Scan(error) => error.hints(),

@@ -1,5 +1,9 @@
 //! Pure: configuration to what will be built, assessed and pushed, and why.
 
+mod push;
+
+pub use push::PushPlan;
+
 use std::{fmt::Write as _, path::Path};
 
 use indexmap::IndexMap;
@@ -28,6 +32,8 @@ pub struct Plan {
     pub engine: Sourced<EngineChoice>,
     /// how the image is assessed
     pub scan: ScanPlan,
+    /// where the accepted image goes; `None` when it is not pushed
+    pub push: Option<PushPlan>,
     /// registry and repository, without tag
     pub image: Option<Reference>,
     /// every value that was set, and by whom
@@ -91,6 +97,12 @@ fn plan_image(config: &Config, image: &ImageConfig) -> Plan {
         build: build_plan(config, image, name.as_ref(), &scan.tags),
         engine: engine.unwrap_or_else(default),
         scan,
+        push: push::push_plan(
+            config,
+            image.settings.image.as_ref().map(|image| &image.value),
+            &image.settings.push,
+            name.as_ref(),
+        ),
         image: name,
         listed: image.list(),
     }
@@ -272,6 +284,10 @@ impl Plan {
                 }
                 (Stage::Build, Some(build)) => steps.push(("build", self.build_step(build))),
                 (Stage::Scan, _) => steps.push(("scan", self.scan_step())),
+                (Stage::Push, _) => {
+                    let push = self.push.iter();
+                    steps.extend(push.map(|push| ("push", push.step(&self.scan))));
+                }
                 (Stage::Check | Stage::Build, None) => {}
             }
         }

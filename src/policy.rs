@@ -7,7 +7,9 @@ use jiff::civil::Date;
 
 use crate::{
     finding::{Assessment, Finding, Outcome, Verdict},
+    oci::Digest,
     rule::{Level, Rule},
+    subject::Subject,
 };
 
 mod profile;
@@ -116,6 +118,20 @@ pub fn judge(assessments: Vec<Assessment>, policy: &Policy, today: Date) -> Judg
     Judgement {
         assessments,
         expired,
+        digest: None,
+    }
+}
+
+/// [`judge`], bound to the image that was assessed: what comes of it may be pushed, when accepted.
+pub fn judge_image(
+    subject: &Subject,
+    assessments: Vec<Assessment>,
+    policy: &Policy,
+    today: Date,
+) -> Judgement {
+    Judgement {
+        digest: Some(subject.digest.clone()),
+        ..judge(assessments, policy, today)
     }
 }
 
@@ -195,9 +211,20 @@ pub struct Judgement {
     pub assessments: Vec<Assessment>,
     /// Private, so that no other module makes up a judgement.
     expired: Vec<Exception>,
+    /// manifest of the image; `None` for a prediction, which is about no image
+    digest: Option<Digest>,
 }
 
 impl Judgement {
+    /// Over nothing: never accepted.
+    pub fn none() -> Self {
+        Self {
+            assessments: Vec::new(),
+            expired: Vec::new(),
+            digest: None,
+        }
+    }
+
     /// Exceptions that would have counted had they not expired.
     pub fn expired(&self) -> &[Exception] {
         &self.expired
@@ -237,7 +264,9 @@ impl Judgement {
                 unassessed,
             });
         }
-        Ok(Accepted { judgement: self })
+        Ok(Accepted {
+            judgements: vec![self],
+        })
     }
 
     fn blocking(&self, of: impl Fn(&Outcome) -> bool) -> impl Iterator<Item = &Assessment> {
@@ -253,16 +282,32 @@ impl Judgement {
     }
 }
 
-/// An image that may be pushed. Only [`Judgement::accept`] makes one.
+/// Images that may be pushed. Only [`Judgement::accept`] makes one, so that what was not accepted
+/// has no way to a registry.
 #[derive(Debug)]
 pub struct Accepted {
-    judgement: Judgement,
+    /// one at least
+    judgements: Vec<Judgement>,
 }
 
 impl Accepted {
-    /// What it was accepted by.
-    pub fn judgement(&self) -> &Judgement {
-        &self.judgement
+    /// What they were accepted by.
+    pub fn judgements(&self) -> &[Judgement] {
+        &self.judgements
+    }
+
+    /// The images of an index, each of which was accepted.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.judgements.extend(other.judgements);
+        self
+    }
+
+    /// Whether the image with this manifest is one of them.
+    pub fn covers(&self, manifest: &Digest) -> bool {
+        self.judgements
+            .iter()
+            .any(|judgement| judgement.digest.as_ref() == Some(manifest))
     }
 }
 

@@ -2,6 +2,10 @@
 //! arguments, environment and streams come in.
 
 mod advisories;
+mod console;
+mod deliver;
+mod init;
+mod logins;
 mod reports;
 mod signals;
 mod text;
@@ -13,20 +17,18 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use console::{colored, console};
+
 use crate::{
     advisory::grade::AsOf,
     check,
-    ci::Ci,
-    config::{
-        self, Cli, Config, Environment, Words,
-        cli::{ColorChoice, Command, ProgressChoice},
-    },
+    config::{self, Cli, Environment, Words, cli::Command},
     engine::{Cancel, EngineEnvironment},
     error::{Error, ExitCode},
     gather::{Advisories, Reach},
     pipeline::{self, Tools},
     plan,
-    progress::{Console, Mode, Redactor},
+    progress::Console,
     registry::{RegistryOptions, auth::AuthStore},
 };
 
@@ -80,13 +82,30 @@ fn dispatch(
         Command::Man => {
             Cli::man(&ExitCode::help()).map_err(|error| Error::Bug(error.to_string()))?
         }
+        Command::Init(args) => {
+            let interactive = process.stderr_is_terminal && !environment.is_ci();
+            init::run(args, &process.directory, interactive)?.into_bytes()
+        }
         Command::Advisories(command) => {
             let stderr = process.stderr.clone();
             let tell = |text: &str| say(&stderr, text);
             let now = (process.now)();
             advisories::run(command, environment, &process.directory, now, &tell)?.into_bytes()
         }
-        Command::Run(_) | Command::Check(_) | Command::Build(_) | Command::Scan(_) => {
+        Command::Login(args) => {
+            let options = RegistryOptions::default();
+            let told = logins::login(args, environment, &process.directory, &options)?;
+            return Ok(tell(&process, &told));
+        }
+        Command::Logout(args) => {
+            let told = logins::logout(args, environment, &process.directory)?;
+            return Ok(tell(&process, &told));
+        }
+        Command::Run(_)
+        | Command::Check(_)
+        | Command::Build(_)
+        | Command::Scan(_)
+        | Command::Push(_) => {
             return stages(cli, environment, &mut process);
         }
     };
@@ -131,15 +150,12 @@ fn say(stderr: &Arc<Mutex<dyn Write + Send>>, text: &str) {
     let _ = writeln!(stderr, "{text}");
 }
 
-fn colored(choice: ColorChoice, environment: &Environment, terminal: bool) -> bool {
-    match choice {
-        ColorChoice::Always => true,
-        ColorChoice::Never => false,
-        ColorChoice::Auto => terminal && !environment.no_color(),
-    }
+fn tell(process: &Process<'_>, lines: &[String]) -> ExitCode {
+    lines.iter().for_each(|line| say(&process.stderr, line));
+    ExitCode::Success
 }
 
-/// `run`, `check`, `build` and `scan`: one pipeline, other stages.
+/// `run`, `check`, `build`, `scan` and `push`: one pipeline, other stages.
 fn stages(
     cli: &Cli,
     environment: &Environment,
@@ -154,7 +170,9 @@ fn stages(
         console.warn(warning);
     }
     if config.dry_run {
-        let text = plan::describe(&plans, &config.reports, cli.global.verbose > 0);
+        let mut text = plan::describe(&plans, &config.reports, cli.global.verbose > 0);
+        let http = RegistryOptions::default();
+        text += &deliver::plan(&config, environment, &console, &http, &plans);
         write_out(process.stdout, text.as_bytes())?;
         return Ok(ExitCode::Success);
     }
@@ -165,7 +183,10 @@ fn stages(
     // A prediction asks nobody, so that nothing of theirs need be in order.
     let auth = match cli.command {
         Command::Check(_) => AuthStore::new(),
-        _ => auth_store(environment)?,
+        _ => {
+            let store = logins::with_inputs(logins::auth_store(environment)?, environment, &plans);
+            deliver::with_identity(store, &config, environment, &console)
+        }
     };
     let reach = reach(environment, auth, signals.cancel());
     let database = advisories::database_path(environment);
@@ -182,8 +203,12 @@ fn stages(
     let color = colored(cli.global.color, environment, process.stdout_is_terminal);
     let stderr_color = colored(cli.global.color, environment, process.stderr_is_terminal);
     let mut codes = Vec::new();
+    let mut delivery = deliver::Delivery::new(&config, environment, &console, &reach.registry);
     for plan in &plans {
         let mut done = pipeline::run(plan, &tools);
+        if let Some(report) = &mut done.report {
+            *report = report.redacted(&|text| console.hide(text));
+        }
         if let (Some(error), Some(code)) = (&mut done.error, signals.received()) {
             let terminated = code == ExitCode::Terminated;
             *error = Error::Interrupted { terminated };
@@ -202,8 +227,11 @@ fn stages(
         if let Some(code) = signals.received() {
             return Ok(code);
         }
+        delivery.add(plan, done, several);
     }
-    Ok(verdict(&codes, config.exit_zero))
+    let code = verdict(&codes, config.exit_zero);
+    delivery.finish(verdict(&codes, false), code);
+    Ok(code)
 }
 
 /// The day that was asked for, else now.
@@ -283,59 +311,6 @@ fn words() -> Words {
     }
 }
 
-fn console(
-    cli: &Cli,
-    environment: &Environment,
-    config: &Config,
-    process: &Process<'_>,
-) -> Console {
-    let plain = if process.stderr_is_terminal && !environment.is_ci() {
-        Mode::Tty
-    } else {
-        Mode::Plain
-    };
-    let mode = match (cli.global.quiet, cli.global.progress) {
-        (2.., _) => Mode::Silent,
-        (1, _) | (_, ProgressChoice::None) => Mode::None,
-        (_, ProgressChoice::Tty) => Mode::Tty,
-        (_, ProgressChoice::Plain) => Mode::Plain,
-        (_, ProgressChoice::Auto) => plain,
-    };
-    let ci = if environment.github().is_some() {
-        Ci::GitHub
-    } else if environment.gitlab().is_some() {
-        Ci::GitLab
-    } else {
-        Ci::Plain
-    };
-    let mut secrets = environment.secrets();
-    secrets.extend(
-        config
-            .images
-            .iter()
-            .flat_map(|image| image.secrets.values().cloned()),
-    );
-    let console = Console::new(
-        process.stderr.clone(),
-        mode,
-        ci,
-        Redactor::new(secrets.clone()),
-        || jiff_now().as_second(),
-    );
-    console.mask(&secrets);
-    match cli.global.verbose {
-        0 => {}
-        1 => console.show_events(tracing::Level::INFO),
-        _ => console.show_events(tracing::Level::DEBUG),
-    }
-    console
-}
-
-#[expect(clippy::disallowed_methods, reason = "the clock is read at the edge")]
-fn jiff_now() -> jiff::Timestamp {
-    jiff::Timestamp::now()
-}
-
 /// Registries and engines as the environment describes them.
 fn reach(environment: &Environment, auth: AuthStore, cancel: &Cancel) -> Reach {
     let docker = environment.docker();
@@ -358,40 +333,12 @@ fn reach(environment: &Environment, auth: AuthStore, cancel: &Cancel) -> Reach {
     Reach {
         registry: RegistryOptions {
             auth,
+            certificate_dirs: logins::certificate_dirs(environment),
             cancel: cancel.clone(),
             ..RegistryOptions::default()
         },
         engine,
     }
-}
-
-/// Logins from where docker and podman keep them; what the inputs give goes before all files.
-fn auth_store(environment: &Environment) -> Result<AuthStore, Error> {
-    let docker = environment.docker();
-    let path = environment.path("PATH").unwrap_or_default();
-    let mut store = AuthStore::new().with_helper_dirs(std::env::split_paths(&path).collect());
-    let podman = docker
-        .runtime_dir
-        .map(|run| run.join("containers/auth.json"));
-    let home = docker.home.as_ref();
-    let files = [
-        docker.registry_auth_file,
-        docker
-            .config
-            .or_else(|| Some(home?.join(".docker")))
-            .map(|dir| dir.join("config.json")),
-        podman,
-        home.map(|home| home.join(".config/containers/auth.json")),
-    ];
-    for file in files.into_iter().flatten() {
-        store = store
-            .with_file_if_present(file)
-            .map_err(|error| Error::Usage {
-                what: error.to_string(),
-                hint: Some("mend the file, or log in anew with `docker login`".to_owned()),
-            })?;
-    }
-    Ok(store)
 }
 
 #[cfg(test)]

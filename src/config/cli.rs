@@ -9,8 +9,10 @@ use clap::{
 };
 use clap_complete::Shell;
 
-pub use super::cli_advisories::AdvisoriesCommand;
 use super::cli_help as help;
+pub use super::cli_init::{CiKind, InitArgs};
+pub use super::cli_push::{LoginArgs, LogoutArgs, PushArgs, RunPushArgs, TransferArgs};
+pub use super::{cli_advisories::AdvisoriesCommand, cli_ci::CiArgs};
 
 /// From a repository's Dockerfile to a certified container image.
 #[derive(Debug, Clone, Parser)]
@@ -119,6 +121,17 @@ pub enum Command {
     /// Assess an image, wherever it is kept; no daemon needed
     #[command(after_help = help::SCAN)]
     Scan(Box<ScanArgs>),
+    /// Write `plimsoll.yaml` and the CI job for this repository; nothing that exists is touched
+    #[command(after_help = help::INIT)]
+    Init(InitArgs),
+    /// Assess an image and, once it is accepted, push the very bytes that were assessed
+    #[command(after_help = help::PUSH)]
+    Push(Box<PushArgs>),
+    /// Store a password or registry key where docker and podman find it
+    #[command(after_help = help::LOGIN)]
+    Login(LoginArgs),
+    /// Remove what `login` stored
+    Logout(LogoutArgs),
     /// Show the page of a rule, or list all rules
     #[command(after_help = help::EXPLAIN)]
     Explain {
@@ -158,7 +171,8 @@ pub enum SchemaOf {
 /// `plimsoll run`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RunArgs {
-    /// Stages to go through: check, build, scan; all when absent. A scan needs the build
+    /// Stages to go through: check, build, scan, push; all but push when absent. A scan needs the
+    /// build, a push the scan
     #[arg(value_name = "STAGE", value_delimiter = ',')]
     pub stages: Vec<String>,
     /// Print what would be done and why, and do nothing; with -v also where each value comes from
@@ -173,9 +187,15 @@ pub struct RunArgs {
     /// how it is called
     #[command(flatten)]
     pub name: NameArgs,
+    /// whether it is pushed
+    #[command(flatten)]
+    pub push: RunPushArgs,
     /// how it is assessed
     #[command(flatten)]
     pub scan: PolicyArgs,
+    /// who is told
+    #[command(flatten)]
+    pub ci: CiArgs,
 }
 
 /// `plimsoll check`.
@@ -242,6 +262,9 @@ pub struct ScanArgs {
     /// Grade as of this day (UTC, `YYYY-MM-DD`) instead of now, with the advisories that are known
     #[arg(long, value_name = "DATE", help_heading = "Scan options")]
     pub as_of: Option<jiff::civil::Date>,
+    /// who is told
+    #[command(flatten)]
+    pub ci: CiArgs,
 }
 
 /// Context and Dockerfile.

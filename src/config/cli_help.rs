@@ -49,6 +49,24 @@ pub(super) const SCAN: &str = "Examples:
   plimsoll scan registry.example.com/team/app:1.0-1 --file Dockerfile --format sarif=app.sarif
   plimsoll scan oci-archive:app.tar --only has_licenses,good_tags --tag 1.0-1";
 
+pub(super) const PUSH: &str = "Examples:
+  plimsoll push oci:out --image registry.example.com/team/app --tag 1.0-1
+  plimsoll push docker-daemon:quay.io/team/app:1.0-1
+  plimsoll push docker://registry.example.com/staging/app:1.0-1 \\
+      --image registry.example.com/team/app --tag 1.0-1,latest
+  plimsoll push oci:out --image quay.io/team/app --tag 1.0-1 --mount-from team/base
+
+An image that is not accepted is not pushed; nothing but the policy of the scan (`--profile`,
+exceptions) can change that.";
+
+pub(super) const LOGIN: &str = "Examples:
+  plimsoll login quay.io --username team+robot --password-file key.txt
+  printf %s \"$KEY\" | plimsoll login scan.connect.redhat.com --password-stdin
+
+The password is tried before it is stored. It goes to the credential helper that is configured, else
+into the first of: `--auth-file`, $REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json,
+~/.docker/config.json (or podman's auth.json where that alone exists).";
+
 pub(super) const EXPLAIN: &str = "Examples:
   plimsoll explain
   plimsoll explain has_licenses
@@ -65,3 +83,8 @@ pub(super) const COMPLETIONS: &str = "Examples:
 pub(super) const MAN: &str = "Examples:
   plimsoll man > /usr/local/share/man/man1/plimsoll.1
   plimsoll man | man -l -";
+
+pub(super) const INIT: &str = "Examples:
+  plimsoll init
+  plimsoll init --yes --image quay.io/org/app --tag 1.0-1
+  plimsoll init --ci gitlab --file images/api/Containerfile --dry-run";

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 
 use super::{
+    ci::CiConfig,
     decode::Value as _,
     file::Settings,
     sourced::{Listed, Origin, Sourced},
@@ -30,8 +31,12 @@ pub struct Config {
     pub reports: Vec<Sourced<ReportTo>>,
     /// images to build, one at least; for `scan` the settings of the image given
     pub images: Vec<ImageConfig>,
-    /// the image that `scan` was given
+    /// tags may be moved from other images
+    pub force: bool,
+    /// the image that `scan` or `push` was given
     pub scan: Option<String>,
+    /// what the forge and the CI are told
+    pub ci: CiConfig,
     /// what the user should know, although nothing is wrong
     pub warnings: Vec<String>,
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use jiff::civil::Date;
 
 use super::{
+    ci::Ci,
     decode::{Decoder, Map},
     lists::{Joined, Tags},
     section::section,
@@ -44,10 +45,14 @@ section! {
         "rebuild" rebuild: Rebuild,
         /// Who is told
         "notify" notify: Notify,
+        /// What the forge and the CI are told of a run
+        "ci" ci: Ci,
         /// Items of the certification checklist that only a person can tick
         "checklist" checklist: Vec<Attestation>,
-        /// Stages of `plimsoll run`: `check`, `build`, `scan`; all when absent
+        /// Stages of `plimsoll run`: `check`, `build`, `scan`, `push`; all but `push` when absent
         "stages" stages: Vec<Stage>,
+        /// Push the image once it is accepted: `plimsoll run` goes through the stage `push` too
+        "push" push: bool,
         /// Several images of one repository; what is set above holds for each of them
         "images" images: Vec<Entry>,
     } required []
@@ -213,6 +218,9 @@ section! {
         "version" version: Tag,
         /// Tags that move to this image once it is published, such as `[latest]`
         "floating-tags" floating_tags: Vec<Tag>,
+        /// Repositories of the same registry that may hold some of the layers: they are taken from
+        /// there instead of sent
+        "mount-from" mount_from: Vec<String>,
     } required []
 }
 

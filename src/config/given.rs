@@ -2,7 +2,7 @@
 //! names each key everywhere, one function makes settings of them.
 
 use super::{
-    cli::{Command, DockerfileArgs, EngineArgs, NameArgs, PolicyArgs},
+    cli::{CiArgs, Command, DockerfileArgs, EngineArgs, NameArgs, PolicyArgs},
     environment::Environment,
     fault::Faults,
     sourced::Origin,
@@ -63,12 +63,34 @@ pub(super) const KEYS: &[Key] = &[
     key(&["output"], "--output", Split::One),
     key(&["tags", "tag"], "--tag", Split::Words),
     key(&["image"], "--image", Split::One),
+    key(&["push"], "--push", Split::One),
+    key(&["mount-from"], "--mount-from", Split::Words),
     key(&["profile"], "--profile", Split::One),
     key(&["only"], "--only", Split::Words),
     key(&["skip"], "--skip", Split::Lines),
     key(&["require"], "--require", Split::Words),
     key(&["base"], "--base", Split::One),
     key(&["as-of"], "--as-of", Split::One),
+    key(&["upload-sarif"], "--upload-sarif", Split::One),
+    key(
+        &["wait-for-processing"],
+        "--wait-for-processing",
+        Split::One,
+    ),
+    key(&["category"], "--category", Split::One),
+    key(&["ref"], "--ref", Split::One),
+    key(&["sha"], "--sha", Split::One),
+    key(&["check-run"], "--check-run", Split::One),
+    key(&["comment"], "--comment", Split::One),
+    key(&["status"], "--status", Split::One),
+    key(&["annotations"], "--annotations", Split::One),
+    key(&["job-summary"], "--job-summary", Split::One),
+    key(&["token-file"], "--token-file", Split::One),
+    key(&["dotenv"], "--dotenv", Split::One),
+    key(&["results-dir"], "--results-dir", Split::One),
+    key(&["registry-oidc"], "--registry-oidc", Split::One),
+    key(&["ci-dry-run"], "--ci-dry-run", Split::One),
+    key(&["gitlab-token"], "", Split::One),
     key(&["username"], "", Split::One),
     key(&["password"], "", Split::One),
     key(&["token", "github-token"], "", Split::One),
@@ -121,6 +143,9 @@ impl Given {
                 given.build(&run.build);
                 given.name(&run.name);
                 given.policy(&run.scan);
+                given.add("push", &yes(run.push.push));
+                given.add("mount-from", &run.push.transfer.mount_from);
+                given.ci(&run.ci);
             }
             Command::Check(check) => {
                 given.dockerfile(&check.what);
@@ -140,6 +165,13 @@ impl Given {
                 given.add("platforms", &scan.platform);
                 given.add("tags", &scan.tag);
                 given.policy(&scan.scan);
+                given.ci(&scan.ci);
+            }
+            Command::Push(push) => {
+                given.dockerfile(&push.what);
+                given.name(&push.name);
+                given.policy(&push.scan);
+                given.add("mount-from", &push.transfer.mount_from);
             }
             _ => {}
         }
@@ -171,13 +203,6 @@ impl Given {
             .output
             .as_ref()
             .map(|path| path.to_string_lossy().into_owned());
-        let yes = |set: bool| {
-            if set {
-                vec!["true".to_owned()]
-            } else {
-                Vec::new()
-            }
-        };
         self.add("target", args.target.as_slice());
         self.add("build-args", &args.build_arg);
         self.add("labels", &args.label);
@@ -193,6 +218,32 @@ impl Given {
         self.add("mirrors", &args.mirror);
         self.add("add-hosts", &args.add_host);
         self.add("output", output.as_slice());
+    }
+
+    fn ci(&mut self, args: &CiArgs) {
+        for (name, text) in [
+            ("upload-sarif", &args.upload_sarif),
+            ("wait-for-processing", &args.wait_for_processing),
+            ("category", &args.category),
+            ("ref", &args.reference),
+            ("sha", &args.sha),
+            ("annotations", &args.annotations),
+            ("job-summary", &args.job_summary),
+            ("token-file", &args.token_file),
+            ("dotenv", &args.dotenv),
+            ("results-dir", &args.results_dir),
+            ("registry-oidc", &args.registry_oidc),
+        ] {
+            self.add(name, text.as_slice());
+        }
+        for (name, set) in [
+            ("check-run", args.check_run),
+            ("comment", args.comment),
+            ("status", args.status),
+            ("ci-dry-run", args.ci_dry_run),
+        ] {
+            self.add(name, &yes(set));
+        }
     }
 
     fn name(&mut self, args: &NameArgs) {
@@ -218,5 +269,10 @@ impl Given {
     }
 }
 
+/// A switch that was given.
+fn yes(set: bool) -> Vec<String> {
+    set.then(|| "true".to_owned()).into_iter().collect()
+}
+
 /// Keys whose values are secrets; they are read where they are used.
-const SECRET: &[&str] = &["secrets", "password", "token"];
+const SECRET: &[&str] = &["secrets", "password", "token", "gitlab-token"];

@@ -6,9 +6,13 @@
 
 use std::{io, path::PathBuf};
 
+mod ci;
 pub mod cli;
 mod cli_advisories;
+mod cli_ci;
 mod cli_help;
+mod cli_init;
+mod cli_push;
 mod decode;
 mod effective;
 mod environment;
@@ -24,10 +28,12 @@ mod schema;
 mod secrets;
 mod section;
 mod sourced;
+mod stages;
 mod texts;
 mod tree;
 mod values;
 
+pub use ci::{Ci, CiConfig, When};
 pub use cli::Cli;
 pub use decode::Map;
 pub use effective::{Config, ImageConfig};

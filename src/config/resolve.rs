@@ -16,7 +16,7 @@ use super::{
     given::Given,
     load::{canonical, decode, find, read},
     paths::{Bases, is_free},
-    sourced::{Origin, Setting, Sourced},
+    sourced::{Origin, Sourced},
     texts::boolean,
     values::{EngineChoice, ReportTo, Stage},
 };
@@ -71,9 +71,14 @@ pub fn load(
     let mut warnings = unknown_variables(environment);
     let images = resolver.images(levels.clone(), &mut warnings);
     let merged = merge(levels);
-    let stages = resolver.stages(merged.stages);
+    let stages = resolver.stages(&merged);
     let reports = resolver.reports(merged.report, &[&from_environment, &from_cli]);
-    let dry_run = matches!(&cli.command, Command::Run(run) if run.dry_run);
+    let ci = resolver.ci(merged.ci);
+    let dry_run = match &cli.command {
+        Command::Run(run) => run.dry_run,
+        Command::Push(push) => push.dry_run,
+        _ => false,
+    };
     let config = Config {
         root: place.root,
         file: place.file,
@@ -81,11 +86,18 @@ pub fn load(
         dry_run: dry_run || resolver.switch(&from_environment, "dry-run"),
         exit_zero: cli.global.exit_zero || resolver.switch(&from_environment, "exit-zero"),
         reports,
+        force: match &cli.command {
+            Command::Run(run) => run.push.transfer.force,
+            Command::Push(push) => push.transfer.force,
+            _ => false,
+        },
         images,
         scan: match &cli.command {
             Command::Scan(scan) => Some(scan.image.clone()),
+            Command::Push(push) => Some(push.source.clone()),
             _ => None,
         },
+        ci,
         warnings,
     };
     if resolver.faults.list.is_empty() {
@@ -152,7 +164,7 @@ fn level(entry: Entry) -> Settings {
 }
 
 pub(super) struct Resolver<'a> {
-    cli: &'a Cli,
+    pub(super) cli: &'a Cli,
     pub(super) environment: &'a Environment,
     pub(super) bases: Bases,
     pub(super) words: &'a Words,
@@ -168,10 +180,11 @@ impl Resolver<'_> {
     ) -> Vec<ImageConfig> {
         let entries = levels.iter_mut().find_map(|level| level.images.take());
         let entries = entries.map(|entries| entries.value).unwrap_or_default();
-        let scans = matches!(self.cli.command, Command::Scan(_));
+        let scans = self.is_given();
         if entries.is_empty() || scans {
             if !entries.is_empty() {
-                let note = "of `images`, `scan` takes only what is set above them for all";
+                let note =
+                    "of `images`, an image that is named takes only what is set above them for all";
                 warnings.push(note.to_owned());
             }
             return self.image(None, merge(levels)).into_iter().collect();
@@ -188,6 +201,11 @@ impl Resolver<'_> {
             self.image(name, merge(levels))
         };
         entries.into_iter().filter_map(image).collect()
+    }
+
+    /// The command was given an image that exists.
+    fn is_given(&self) -> bool {
+        matches!(self.cli.command, Command::Scan(_) | Command::Push(_))
     }
 
     /// A Dockerfile on the command line would hold for every image.
@@ -233,6 +251,7 @@ impl Resolver<'_> {
         };
         let dockerfile = self.dockerfile(&build, &context.value);
         self.check_name(settings.image.as_ref().map(|image| &image.value));
+        self.check_push(&settings);
         let builds = matches!(self.cli.command, Command::Run(_) | Command::Build(_));
         let (secrets, ssh) = if builds {
             (self.secrets(&build), self.ssh(&build))
@@ -308,7 +327,7 @@ impl Resolver<'_> {
     /// `scan` judges images that may come from elsewhere: only a Dockerfile that was named counts.
     fn dockerfile(&mut self, build: &Build, context: &Path) -> Option<Sourced<PathBuf>> {
         let wanted = build.dockerfile.as_ref();
-        if matches!(self.cli.command, Command::Scan(_)) && wanted.is_none() {
+        if self.is_given() && wanted.is_none() {
             return None;
         }
         let origin = wanted.map_or(Origin::Default, |path| path.origin.clone());
@@ -349,31 +368,6 @@ impl Resolver<'_> {
             self.faults.push(origin, message, None);
         }
         seconds
-    }
-
-    /// The stages of `run`; the other commands are one stage each.
-    fn stages(&mut self, wanted: Setting<Vec<Stage>>) -> Sourced<Vec<Stage>> {
-        let only = |stage| Sourced::new(vec![stage], Origin::Default);
-        match self.cli.command {
-            Command::Run(_) => {}
-            Command::Build(_) => return only(Stage::Build),
-            Command::Scan(_) => return only(Stage::Scan),
-            _ => return only(Stage::Check),
-        }
-        let mut stages = wanted.unwrap_or_else(|| Sourced::new(Vec::new(), Origin::Default));
-        stages.value.sort_unstable();
-        stages.value.dedup();
-        let has = |stage| stages.value.contains(&stage);
-        if has(Stage::Scan) && !has(Stage::Build) {
-            let message = "the stage scan needs the stage build".to_owned();
-            let help = "to assess an image that exists, use `plimsoll scan IMAGE`".to_owned();
-            self.faults.push(stages.origin.clone(), message, Some(help));
-        }
-        if stages.value.is_empty() {
-            let message = "no stage to go through".to_owned();
-            self.faults.push(stages.origin.clone(), message, None);
-        }
-        stages
     }
 
     fn switch(&mut self, given: &Given, name: &str) -> bool {

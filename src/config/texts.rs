@@ -2,6 +2,7 @@
 
 use super::{
     Words,
+    ci::Ci,
     decode::{Leaf, Map, Problem},
     environment::Environment,
     fault::Faults,
@@ -31,6 +32,7 @@ impl Given {
             registry,
             repository,
             tag: reader.many("tags").map(|tags| tags.map(Tags)),
+            mount_from: reader.many("mount-from"),
             ..Image::default()
         };
         let scan = Scan {
@@ -43,10 +45,12 @@ impl Given {
         };
         Settings {
             build: Some(section(reader.build())),
+            ci: Some(section(reader.ci())),
             image: Some(section(image)),
             scan: Some(section(scan)),
             report: reader.many("format"),
             stages: reader.many("stages"),
+            push: reader.flag("push"),
             ..Settings::default()
         }
     }
@@ -65,6 +69,26 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    fn ci(&mut self) -> Ci {
+        Ci {
+            upload_sarif: self.one("upload-sarif"),
+            wait_for_processing: self.flag("wait-for-processing"),
+            category: self.one("category"),
+            reference: self.one("ref"),
+            sha: self.one("sha"),
+            check_run: self.flag("check-run"),
+            comment: self.flag("comment"),
+            status: self.flag("status"),
+            annotations: self.one("annotations"),
+            job_summary: self.flag("job-summary"),
+            token_file: self.one("token-file"),
+            dotenv: self.one("dotenv"),
+            results_dir: self.one("results-dir"),
+            registry_oidc: self.one("registry-oidc"),
+            dry_run: self.flag("ci-dry-run"),
+        }
+    }
+
     fn build(&mut self) -> Build {
         Build {
             context: self.one("context"),

@@ -155,6 +155,8 @@ pub enum Stage {
     Build,
     /// every assessment of the image
     Scan,
+    /// the accepted image to its registry
+    Push,
 }
 
 /// Where the source of the image is kept, as the catalog asks.
@@ -195,6 +197,7 @@ words!(EngineChoice, "engine", ENGINES, {
 });
 words!(Stage, "stage", STAGES, {
     "check" => Stage::Check, "build" => Stage::Build, "scan" => Stage::Scan,
+    "push" => Stage::Push,
 });
 words!(Tree, "tree", TREES, { "in" => Tree::In, "out" => Tree::Out });
 words!(Catalog, "catalog", CATALOGS, {

@@ -18,6 +18,8 @@ pub struct ParseFault {
     pub remedy: String,
     /// `dockerfile/parse-error` or `dockerfile/dangling-continuation`
     pub rule: &'static str,
+    /// `BuildKit` builds it all the same
+    pub tolerated: bool,
 }
 
 impl ParseFault {
@@ -32,6 +34,7 @@ impl ParseFault {
             message: message.into(),
             remedy: remedy.into(),
             rule: "dockerfile/parse-error",
+            tolerated: false,
         }
     }
 
@@ -43,6 +46,7 @@ impl ParseFault {
             message: dangling_message(keyword, swallowed),
             remedy: dangling_remedy(swallowed),
             rule: "dockerfile/dangling-continuation",
+            tolerated: false,
         }
     }
 

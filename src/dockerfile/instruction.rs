@@ -165,6 +165,8 @@ pub struct Instruction {
     pub keyword: Keyword,
     /// bytes of the file, here-documents included
     pub span: Range<usize>,
+    /// the joined line from the keyword on, without here-documents: what `BuildKit` names a step by
+    pub code: String,
     /// `--name[=value]`
     pub flags: Vec<Flag>,
     /// the rest

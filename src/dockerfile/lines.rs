@@ -43,6 +43,8 @@ pub struct Heredoc {
     pub chomp: bool,
     /// the text between the delimiters
     pub content: String,
+    /// the same with its tabs and line endings as they stand in the file
+    pub raw: String,
 }
 
 /// An instruction that the continuation of the one before it swallowed.
@@ -209,7 +211,7 @@ impl Joiner<'_> {
     fn cut_continuation<'t>(&self, line: &'t str) -> (&'t str, bool) {
         let end = line.trim_end_matches([' ', '\t']);
         match end.strip_suffix(self.escape) {
-            Some(body) if !body.ends_with('\\') => (body, true),
+            Some(body) if !body.ends_with(self.escape) => (body, true),
             _ => (line, false),
         }
     }
@@ -230,6 +232,7 @@ impl Joiner<'_> {
                 };
                 self.next += 1;
                 line.span.end = self.source.line_start(index) + text.len();
+                let whole = self.source.whole_line(index);
                 let text = if heredoc.chomp {
                     text.trim_start_matches('\t')
                 } else {
@@ -240,6 +243,7 @@ impl Joiner<'_> {
                 }
                 heredoc.content.push_str(text);
                 heredoc.content.push('\n');
+                heredoc.raw.push_str(whole);
             }
             line.heredocs.push(heredoc);
         }
@@ -368,6 +372,7 @@ fn opening(word: &str) -> Option<Heredoc> {
         name,
         chomp,
         content: String::new(),
+        raw: String::new(),
     })
 }
 

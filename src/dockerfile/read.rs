@@ -53,6 +53,7 @@ impl Reader<'_> {
         Ok(Instruction {
             keyword,
             span: span.start..self.line.span.end,
+            code: text.get(start..).unwrap_or("").trim().to_owned(),
             flags,
             arguments,
             heredocs: self.line.heredocs.clone(),

@@ -45,6 +45,14 @@ impl Source {
         Some(line.trim_end_matches(['\n', '\r']))
     }
 
+    /// A line counted from 0 with its ending; empty behind the end.
+    pub(super) fn whole_line(&self, index: usize) -> &str {
+        let start = self.line_start(index);
+        let end = self.starts.get(index + 1).copied();
+        let range = start..end.unwrap_or(self.text.len());
+        self.text.get(range).unwrap_or("")
+    }
+
     /// Offset of a line counted from 0.
     pub(super) fn line_start(&self, index: usize) -> usize {
         self.starts.get(index).copied().unwrap_or(self.text.len())

@@ -143,6 +143,11 @@ impl Dockerfile {
         self.source.text()
     }
 
+    /// The character that continues lines and escapes: `\` or `` ` ``.
+    pub fn escape(&self) -> char {
+        self.escape
+    }
+
     /// Lines of an instruction.
     pub fn location(&self, instruction: &Instruction) -> Location {
         self.source.location(&instruction.span)
@@ -187,7 +192,8 @@ fn directives(source: &Source) -> (Directives, Vec<ParseFault>) {
                     false
                 }
             },
-            _ => false,
+            // What is no directive is a comment, and no directive may stand behind a comment.
+            _ => break,
         };
         if twice {
             let message = format!("the directive `{key}` stands twice");
@@ -218,12 +224,15 @@ fn duplicate_names(source: &Source, stages: &[Stage]) -> Vec<ParseFault> {
         let Some(name) = &stage.name else { continue };
         if let Some(first) = seen.insert(name.as_str(), stage) {
             let line = source.location(&first.from.span).line;
-            faults.push(ParseFault::at(
-                source,
-                stage.from.span.clone(),
-                format!("the stage name `{name}` is taken by line {line}"),
-                "give each stage a name of its own",
-            ));
+            faults.push(ParseFault {
+                tolerated: true,
+                ..ParseFault::at(
+                    source,
+                    stage.from.span.clone(),
+                    format!("the stage name `{name}` is taken by line {line}"),
+                    "give each stage a name of its own",
+                )
+            });
         }
     }
     faults

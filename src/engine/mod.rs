@@ -15,6 +15,7 @@ pub mod buildkit;
 pub mod dial;
 pub mod docker;
 pub mod dockerignore;
+pub mod embedded;
 mod select;
 
 pub use select::{EngineChoice, EngineEnvironment, Place, connect, docker_address, place};

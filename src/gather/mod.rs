@@ -21,7 +21,9 @@ use crate::{
         BuildPlan, EngineEnvironment, buildkit::mirror, docker::DockerEngine, docker_address,
     },
     inventory::{self, ScanError, ScanOptions, ScanProgress},
-    layout::{ArchiveSource, LayoutSource, Pick, Transport, TransportError},
+    layout::{
+        ArchiveSource, LayoutSource, Pick, Transport, TransportError, import_one_of_docker_archive,
+    },
     oci::{ImageConfig, ImageSource, Platform, Reference, ResolvedImage, SourceError, resolve},
     registry::{RegistryOptions, RegistrySource},
     subject::{BaseImage, Fact, Subject},
@@ -87,6 +89,53 @@ pub fn open(transport: &Transport, reach: &Reach) -> Result<Opened, SourceError>
             source: None,
         }),
     }
+}
+
+/// Opens an image for a scan and a push of the same bytes: what names it cannot be moved to another
+/// image meanwhile, and what has no OCI bytes of its own (docker archives, images of an engine) is
+/// turned into an OCI layout, compressed, that is scanned in its stead.
+///
+/// # Errors
+/// When there is no image, it cannot be reached, or it is not readable.
+pub fn open_to_push(transport: &Transport, reach: &Reach) -> Result<Opened, SourceError> {
+    let io = |source| SourceError::Io {
+        what: "temporary directory".to_owned(),
+        source,
+    };
+    match transport {
+        Transport::Registry(reference) => {
+            let digest = open(transport, reach)?.source().manifest()?.digest;
+            let pinned = Reference {
+                digest: Some(digest),
+                ..reference.clone()
+            };
+            open(&Transport::Registry(pinned), reach)
+        }
+        Transport::DockerArchive { file, pick } => {
+            let scratch = tempfile::tempdir().map_err(io)?;
+            imported(file, pick, scratch)
+        }
+        Transport::DockerDaemon(image) => {
+            tracing::info!(image = %transport, "opening");
+            let scratch = tempfile::tempdir().map_err(io)?;
+            let archive = scratch.path().join("image.tar");
+            save(&image.to_string(), &archive, reach)?;
+            let opened = imported(&archive, &Pick::Only, scratch)?;
+            fs::remove_file(&archive).map_err(io)?;
+            Ok(opened)
+        }
+        _ => open(transport, reach),
+    }
+}
+
+fn imported(archive: &Path, pick: &Pick, scratch: TempDir) -> Result<Opened, SourceError> {
+    let layout = scratch.path().join("image");
+    import_one_of_docker_archive(archive, pick, &layout, &[])?;
+    let source = LayoutSource::open(&layout, None)?;
+    Ok(Opened {
+        source: Box::new(source),
+        _scratch: Some(scratch),
+    })
 }
 
 fn save(image: &str, archive: &Path, reach: &Reach) -> Result<(), SourceError> {

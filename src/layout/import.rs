@@ -46,8 +46,21 @@ pub fn import_docker_archive(
     output: &Path,
     names: &[String],
 ) -> Result<Digest, SourceError> {
+    import_one_of_docker_archive(archive, &Pick::Only, output, names)
+}
+
+/// [`import_docker_archive`] for one image among several.
+///
+/// # Errors
+/// As there, and when there is no such image.
+pub fn import_one_of_docker_archive(
+    archive: &Path,
+    pick: &Pick,
+    output: &Path,
+    names: &[String],
+) -> Result<Digest, SourceError> {
     let index = TarIndex::open(archive)?;
-    let image = docker_archive::read(&index, &Pick::Only)?;
+    let image = docker_archive::read(&index, pick)?;
     let writer = LayoutWriter::create(output)?;
     let layers = store_layers(&index, &image, &writer)?;
     let config = writer.bytes(MediaType::ImageConfig, &image.config_bytes)?;
@@ -218,7 +231,7 @@ fn store_layer(
 }
 
 /// The tar stream of a stored layer, at most `limit` bytes of it ([`MAX_LAYER`] but in tests).
-pub(super) fn decompress<'a>(
+pub(crate) fn decompress<'a>(
     format: LayerFormat,
     from: impl Read + Send + 'a,
     limit: u64,

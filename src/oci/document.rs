@@ -9,7 +9,7 @@ use super::{
 
 /// What a document is. The media type as served has to agree with the document, and a document
 /// must not be readable as both (CVE-2021-41190).
-pub(super) fn document_kind(raw: &RawManifest) -> Result<(MediaType, DocumentKind), SourceError> {
+pub(crate) fn document_kind(raw: &RawManifest) -> Result<(MediaType, DocumentKind), SourceError> {
     let malformed = |reason: String| SourceError::Malformed {
         what: format!("manifest {}", raw.digest),
         reason,

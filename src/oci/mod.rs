@@ -17,6 +17,7 @@ pub mod trademark;
 mod user;
 
 pub use config::{Config, History, ImageConfig, RootFs};
+pub(crate) use document::document_kind;
 pub use image_path::ImagePath;
 pub use media::{DOCKER_INDEX, DOCKER_MANIFEST, DocumentKind, LayerFormat, is_image_config};
 pub use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};
@@ -63,7 +64,7 @@ impl std::fmt::Display for LayerIndex {
 }
 
 /// `os/architecture[/variant]` (image-spec, image-index.md, `platform`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Platform {
     /// `linux`, `windows`, …
     pub os: String,

@@ -17,7 +17,7 @@ use crate::{
     gather,
     plan::Plan,
     progress::Console,
-    report::ReportKind,
+    report::{Report, ReportKind},
 };
 
 pub(super) fn build_and_scan(
@@ -67,28 +67,35 @@ pub(super) fn build_and_scan(
             |file| format!("{file} ({})", made.digest),
         )
     });
-    match opened.map_err(Error::from).and_then(|opened| {
-        scan_images(
-            plan,
-            recipe,
-            &Target {
-                opened: &opened,
-                name,
-                reference: None,
-                tag: None,
-            },
-            tools,
-        )
-    }) {
-        Ok(images) => judged(plan, report, images),
-        Err(error) => {
-            // A report that names no image must not read as one without findings.
-            report.lints.push(unscanned(&error, recipe, tools.console));
-            Done {
-                report: Some(report),
-                ..Done::failed(plan, error)
-            }
-        }
+    let opened = match opened {
+        Ok(opened) => opened,
+        Err(error) => return unreadable(plan, recipe, tools, report, error.into()),
+    };
+    let target = Target {
+        opened: &opened,
+        name,
+        reference: None,
+        place: None,
+        tag: None,
+    };
+    match scan_images(plan, recipe, &target, tools) {
+        Ok(images) => judged(plan, report, images, &target, tools),
+        Err(error) => unreadable(plan, recipe, tools, report, error),
+    }
+}
+
+fn unreadable(
+    plan: &Plan,
+    recipe: &Recipe,
+    tools: &Tools<'_>,
+    mut report: Report,
+    error: Error,
+) -> Done {
+    // A report that names no image must not read as one without findings.
+    report.lints.push(unscanned(&error, recipe, tools.console));
+    Done {
+        report: Some(report),
+        ..Done::failed(plan, error)
     }
 }
 

@@ -1,10 +1,11 @@
 //! The order of the stages; nothing else knows it.
 //!
-//! check → build → scan. What a stage finds wrong goes into the report, and a report is made
+//! check → build → scan → push. What a stage finds wrong goes into the report, and a report is made
 //! whenever there is something to tell, also when a stage ended early.
 
 mod build;
 mod predict;
+mod push;
 mod recipe;
 mod scan;
 
@@ -71,9 +72,17 @@ pub fn run(plan: &Plan, tools: &Tools<'_>) -> Done {
         Ok(recipe) => recipe,
         Err(error) => return Done::failed(plan, error),
     };
-    if plan.scan.image.is_none() {
-        note_tag(plan, tools);
-    }
+    let settled;
+    let plan = if plan.scan.image.is_none() {
+        settled = match push::settle(plan, None, tools) {
+            Ok(settled) => settled,
+            Err(error) => return Done::failed(plan, error),
+        };
+        note_tag(&settled, tools);
+        &settled
+    } else {
+        plan
+    };
     let wants = |stage| plan.stages.value.contains(&stage);
     match (&plan.build, wants(Stage::Build)) {
         (Some(build), true) => {

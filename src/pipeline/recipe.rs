@@ -84,6 +84,7 @@ impl Recipe {
             lints: self.lints.clone(),
             sources: self.file.iter().map(source).collect(),
             dockerfile: self.file.clone(),
+            pushed: None,
             created: tools.now,
             documented: tools.documented,
             baseline: None,

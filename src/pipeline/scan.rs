@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Instant};
 
-use super::{Done, Tools, note_tag, recipe::Recipe};
+use super::{Done, Tools, note_tag, push, recipe::Recipe};
 use crate::{
     check,
     error::{Error, ExitCode},
@@ -23,6 +23,8 @@ pub(super) struct Target<'a> {
     pub(super) name: String,
     /// the name in a registry that the place itself has
     pub(super) reference: Option<Reference>,
+    /// the repository that its bytes are in
+    pub(super) place: Option<Reference>,
     /// the tag that the place itself has
     pub(super) tag: Option<String>,
 }
@@ -30,39 +32,65 @@ pub(super) struct Target<'a> {
 pub(super) fn scan_given(plan: &Plan, recipe: &Recipe, tools: &Tools<'_>) -> Done {
     let report = recipe.report(ReportKind::Scan, tools);
     let place = plan.scan.image.clone().unwrap_or_default();
-    let images = place
+    let scanned = place
         .parse::<Transport>()
         .map_err(|error| Error::Usage {
             what: error.to_string(),
             hint: None,
         })
-        .and_then(|transport| {
-            if transport.tag().is_none() {
-                note_tag(plan, tools);
-            }
-            let opened = gather::open(&transport, tools.reach)?;
-            scan_images(
-                plan,
-                recipe,
-                &Target {
-                    opened: &opened,
-                    name: place.clone(),
-                    reference: transport.reference(),
-                    tag: transport.tag(),
-                },
-                tools,
-            )
-        });
-    match images {
-        Ok(images) => judged(plan, report, images),
-        Err(error) => Done::failed(plan, error),
+        .and_then(|transport| scan_place(plan, recipe, &place, &transport, report, tools));
+    scanned.unwrap_or_else(|error| Done::failed(plan, error))
+}
+
+fn scan_place(
+    plan: &Plan,
+    recipe: &Recipe,
+    place: &str,
+    transport: &Transport,
+    report: Report,
+    tools: &Tools<'_>,
+) -> Result<Done, Error> {
+    let pushes = plan.push.is_some();
+    let opened = if pushes {
+        gather::open_to_push(transport, tools.reach)?
+    } else {
+        gather::open(transport, tools.reach)?
+    };
+    let settled;
+    let plan = if pushes && transport.tag().is_none() {
+        let own = opened.source().manifest()?.digest;
+        settled = push::settle(plan, Some(&own), tools)?;
+        &settled
+    } else {
+        plan
+    };
+    if transport.tag().is_none() {
+        note_tag(plan, tools);
     }
+    let target = Target {
+        opened: &opened,
+        name: place.to_owned(),
+        reference: match &plan.push {
+            // What is judged is the name under which it will be known.
+            Some(push) => push.to.clone().or_else(|| transport.reference()),
+            None => transport.reference(),
+        },
+        place: match transport {
+            Transport::Registry(reference) => Some(reference.clone()),
+            _ => None,
+        },
+        tag: transport.tag(),
+    };
+    let images = scan_images(plan, recipe, &target, tools)?;
+    Ok(judged(plan, report, images, &target, tools))
 }
 
 pub(super) fn judged(
     plan: &Plan,
     mut report: Report,
     images: Vec<(ImageReport, Judgement)>,
+    target: &Target<'_>,
+    tools: &Tools<'_>,
 ) -> Done {
     let rejected = images.iter().any(|(_, judgement)| judgement.rejected());
     let unassessed = images.iter().any(|(_, judgement)| judgement.unassessed());
@@ -71,13 +99,18 @@ pub(super) fn judged(
         (false, true) => ExitCode::NotAssessed,
         (false, false) => ExitCode::Success,
     };
-    report.images = images.into_iter().map(|(image, _)| image).collect();
+    let (images, judgements) = images.into_iter().unzip();
+    report.images = images;
     report.passed = code == ExitCode::Success;
-    Done {
+    let done = Done {
         name: plan.name.clone(),
         report: Some(report),
         code,
         error: None,
+    };
+    match &plan.push {
+        Some(wanted) => push::push(plan, wanted, done, judgements, target, tools),
+        None => done,
     }
 }
 
@@ -137,7 +170,7 @@ fn scan_image(
     }
     let policy = policy(&plan.scan);
     let assessments = check::assess(&subject, |rule| policy.selects(rule));
-    let judgement = policy::judge(assessments, &policy, today(tools));
+    let judgement = policy::judge_image(&subject, assessments, &policy, today(tools));
     let seconds = started.elapsed().as_secs_f64();
     tools
         .console
@@ -155,11 +188,7 @@ fn request<'a>(
     target: &Target<'_>,
     tools: &'a Tools<'_>,
 ) -> Request<'a> {
-    let mut tags = judged_tags(plan);
-    // The tag of an image that was named goes before what the file says of the one that is built.
-    if tags.is_empty() || (target.tag.is_some() && !plan.scan.tags_given) {
-        tags = target.tag.iter().cloned().collect();
-    }
+    let tags = tags_of(plan, target);
     // Tags that are said to float are no tag of this image's own, whatever they look like.
     let none = tags.is_empty() && plan.scan.floating_tags.is_empty();
     let build = plan.build.as_ref();
@@ -178,6 +207,15 @@ fn request<'a>(
         advisories: tools.advisories,
         max_age: plan.scan.max_age,
     }
+}
+
+/// The tags that are judged, and pushed.
+pub(super) fn tags_of(plan: &Plan, target: &Target<'_>) -> Vec<String> {
+    // The tag of an image that was named goes before what the file says of the one that is built.
+    if plan.scan.tags.is_empty() || (target.tag.is_some() && !plan.scan.tags_given) {
+        return target.tag.iter().cloned().collect();
+    }
+    judged_tags(plan)
 }
 
 fn request_tag(tags: &Fact<Vec<String>>) -> Option<String> {

@@ -112,7 +112,12 @@ fn a_failure_blocks_a_missing_fact_blocks_otherwise_and_a_pass_is_accepted() {
     );
 
     let judgement = judged("has_licenses", passed(), &policy);
-    assert_eq!(judgement.accept().unwrap().judgement().assessments.len(), 1);
+    assert_eq!(
+        judgement.accept().unwrap().judgements()[0]
+            .assessments
+            .len(),
+        1
+    );
 }
 
 #[test]

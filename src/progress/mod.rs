@@ -3,10 +3,12 @@
 
 mod build;
 mod log;
+mod push;
 mod redact;
 mod scan;
 
 pub use build::BuildProgress;
+pub use push::PushBars;
 pub use redact::Redactor;
 pub use scan::ScanBars;
 
@@ -98,6 +100,22 @@ impl Console {
         self.ci.harmless(&self.redactor.redact(text))
     }
 
+    /// Text without secrets, and nothing else changed.
+    pub fn hide(&self, text: &str) -> String {
+        self.redactor.redact(text)
+    }
+
+    /// A command for the CI, already escaped: shown however quiet the run is.
+    pub fn command(&self, command: &str) {
+        self.raw(&clean(&self.hide(command)));
+    }
+
+    /// Hides these values from now on; the CI is asked to do so as well.
+    pub fn learn(&self, secrets: &[Secret]) {
+        self.redactor.add(secrets.iter().cloned());
+        self.mask(secrets);
+    }
+
     /// Asks the CI to hide these values, before anything else is printed: line by line, as a log
     /// has them.
     pub fn mask(&self, secrets: &[Secret]) {
@@ -137,6 +155,11 @@ impl Console {
     /// Shows a scan.
     pub fn scan(&self) -> ScanBars {
         ScanBars::new(self)
+    }
+
+    /// Shows a push.
+    pub fn push(&self) -> PushBars {
+        PushBars::new(self)
     }
 
     fn line(&self, text: &str) {

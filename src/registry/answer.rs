@@ -24,8 +24,20 @@ struct Entry {
 }
 
 /// The error for a status that is not a success; reads the registry's own words.
-pub(super) async fn error(what: &str, mut response: Response, tries: u32) -> SourceError {
+pub(super) async fn error(what: &str, response: Response, tries: u32) -> SourceError {
     let status = response.status();
+    for_status(what, status, &read_words(response).await, tries)
+}
+
+/// The status and the registry's own words.
+pub(super) async fn reason(response: Response) -> String {
+    let status = response.status();
+    let words = read_words(response).await;
+    let colon = if words.is_empty() { "" } else { ": " };
+    format!("the registry answers {status}{colon}{words}")
+}
+
+async fn read_words(mut response: Response) -> String {
     let mut body = Vec::new();
     while body.len() < MAX_ERROR {
         match response.chunk().await {
@@ -33,7 +45,7 @@ pub(super) async fn error(what: &str, mut response: Response, tries: u32) -> Sou
             Ok(None) | Err(_) => break,
         }
     }
-    for_status(what, status, &words(&body), tries)
+    words(&body)
 }
 
 fn for_status(what: &str, status: StatusCode, words: &str, tries: u32) -> SourceError {

@@ -1,7 +1,6 @@
 //! Credentials for a registry from the files and helpers that docker and podman use.
 //!
-//! Reads files that `config` found; never the environment. Nothing is written back: logging in is
-//! another module's matter.
+//! Reads and writes files that `config` found; never the environment.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -10,6 +9,9 @@ use crate::secret::Secret;
 mod file;
 mod helper;
 mod scope;
+mod store;
+
+pub use store::Kept;
 
 use file::AuthFile;
 use helper::Helpers;
@@ -35,6 +37,14 @@ pub enum AuthError {
     /// the file is there but cannot be read
     #[error("login file {}: {fault}", file.display())]
     Unreadable {
+        /// which
+        file: PathBuf,
+        /// cause
+        fault: std::io::Error,
+    },
+    /// it cannot be replaced
+    #[error("login file {} cannot be written: {fault}", file.display())]
+    Unwritable {
         /// which
         file: PathBuf,
         /// cause

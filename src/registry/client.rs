@@ -13,7 +13,7 @@ use super::{
     RegistryOptions, Retry, answer,
     auth::Login,
     http::{
-        accept, describe, http_client, is_loopback, is_untrusted, media_type, stated_digest,
+        accept, describe, http_client, is_hopeless, is_loopback, media_type, stated_digest,
         with_basic, with_bearer,
     },
     retry::{Tries, retry_after, worth_retrying},
@@ -26,7 +26,9 @@ use crate::oci::{
 /// The registry that `docker.io` stands for.
 const DOCKER_HUB: &str = "registry-1.docker.io";
 /// For one manifest or token to arrive, once its answer began.
-const DOCUMENT_TIME: Duration = Duration::from_mins(1);
+pub(super) const DOCUMENT_TIME: Duration = Duration::from_mins(1);
+/// For a registry to show whether it speaks TLS.
+const PROBE: Duration = Duration::from_secs(30);
 
 pub(super) struct Client {
     pub(super) http: reqwest::Client,
@@ -36,6 +38,10 @@ pub(super) struct Client {
     scheme: OnceCell<&'static str>,
     pub(super) authorization: RwLock<Option<Authorization>>,
     pub(super) retry: Retry,
+    /// what a token must allow, beyond what a challenge asks for; empty when pulling
+    pub(super) scopes: Vec<String>,
+    /// how long the registry may be silent
+    pub(super) patience: Duration,
     cancel: CancellationToken,
 }
 
@@ -65,6 +71,8 @@ impl Client {
             scheme: OnceCell::new(),
             authorization: RwLock::new(None),
             retry: options.retry,
+            scopes: Vec::new(),
+            patience: options.read_timeout,
             cancel: options.cancel.clone(),
             reference,
         })
@@ -203,7 +211,7 @@ impl Client {
             }
             let response = match self.authorized(request).send().await {
                 Ok(response) => response,
-                Err(error) if is_untrusted(&error) => {
+                Err(error) if is_hopeless(&error) => {
                     return Err(self.unavailable(describe(&error)));
                 }
                 Err(error) => {
@@ -259,7 +267,7 @@ impl Client {
         Ok(())
     }
 
-    fn base(&self, scheme: &str) -> String {
+    pub(super) fn base(&self, scheme: &str) -> String {
         let host = match self.reference.registry.as_str() {
             "docker.io" => DOCKER_HUB,
             host => host,
@@ -267,23 +275,30 @@ impl Client {
         format!("{scheme}://{host}/v2")
     }
 
+    /// Whether the registry is spoken to this way.
+    pub(super) fn is_scheme(&self, scheme: &str) -> bool {
+        let found = self.scheme.get().copied().unwrap_or("https");
+        found == scheme
+    }
+
     /// TLS, unless the registry may do without and does not speak it.
-    async fn scheme(&self, tries: &mut Tries) -> Result<&'static str, SourceError> {
+    pub(super) async fn scheme(&self, tries: &mut Tries) -> Result<&'static str, SourceError> {
         if !self.plain_allowed {
             return Ok("https");
         }
         let found = self.scheme.get_or_try_init(|| async {
             loop {
                 let secure = self.http.get(format!("{}/", self.base("https")));
-                let Err(tls) = secure.send().await else {
+                let Err(tls) = secure.timeout(PROBE).send().await else {
                     return Ok("https");
                 };
-                if is_untrusted(&tls) {
+                if is_hopeless(&tls) {
                     return Err(self.unavailable(describe(&tls)));
                 }
                 let Err(plain) = self
                     .http
                     .get(format!("{}/", self.base("http")))
+                    .timeout(PROBE)
                     .send()
                     .await
                 else {
@@ -296,7 +311,7 @@ impl Client {
         found.await.copied()
     }
 
-    fn authorized(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+    pub(super) fn authorized(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
         let current = self.authorization.read();
         let current = current.unwrap_or_else(std::sync::PoisonError::into_inner);
         match (current.as_ref(), &self.login) {

@@ -8,7 +8,7 @@ use reqwest::{
     redirect,
 };
 
-use super::{RegistryOptions, auth::Login};
+use super::{RegistryOptions, auth::Login, certificates::Certificates};
 use crate::{
     oci::{DOCKER_INDEX, DOCKER_MANIFEST, Digest, MediaType},
     secret::Secret,
@@ -20,25 +20,78 @@ pub(super) fn http_client(
     registry: &str,
     options: &RegistryOptions,
     plain_allowed: bool,
-) -> Result<reqwest::Client, reqwest::Error> {
+) -> Result<reqwest::Client, String> {
+    client_builder(registry, options, plain_allowed)?
+        .redirect(redirect::Policy::limited(MAX_REDIRECTS))
+        .build()
+        .map_err(|error| causes(&error))
+}
+
+/// A client for a forge's API: the registries' proxies, certificates and time limits; a redirect is
+/// an answer like any other, so that no token follows it.
+pub(crate) fn forge_client(
+    host: &str,
+    options: &RegistryOptions,
+) -> Result<reqwest::Client, String> {
+    client_builder(host, options, is_loopback(host))?
+        .redirect(redirect::Policy::none())
+        .build()
+        .map_err(|error| causes(&error))
+}
+
+/// `host[:port]` of an address.
+pub(crate) fn authority(url: &url::Url) -> Option<String> {
+    let host = url.host_str()?;
+    Some(match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    })
+}
+
+fn client_builder(
+    registry: &str,
+    options: &RegistryOptions,
+    plain_allowed: bool,
+) -> Result<reqwest::ClientBuilder, String> {
+    let certificates = Certificates::read(registry, &options.certificate_dirs)?;
     // Another part of the program may have set it before; it is the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut roots = Vec::new();
-    for pem in &options.extra_roots {
-        roots.extend(reqwest::Certificate::from_pem_bundle(pem)?);
+    for pem in options.extra_roots.iter().chain(&certificates.roots) {
+        let some = reqwest::Certificate::from_pem_bundle(pem);
+        roots.extend(some.map_err(|error| format!("certificate to trust: {}", causes(&error)))?);
     }
     let mut builder = reqwest::Client::builder();
+    if let Some(pem) = &certificates.identity {
+        let identity = reqwest::Identity::from_pem(pem.expose());
+        builder =
+            builder.identity(identity.map_err(|error| {
+                format!("client certificate for {registry}: {}", causes(&error))
+            })?);
+    }
     if is_loopback(registry) {
         builder = builder.no_proxy(); // a proxy would look for the registry on its own machine
     }
-    builder
+    Ok(builder
         .user_agent(concat!("plimsoll/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(options.connect_timeout)
         .read_timeout(options.read_timeout)
-        .redirect(redirect::Policy::limited(MAX_REDIRECTS))
         .https_only(!plain_allowed)
-        .tls_certs_merge(roots)
-        .build()
+        .tls_certs_merge(roots))
+}
+
+/// An error and its causes on one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 pub(super) fn with_bearer(
@@ -113,6 +166,11 @@ pub(super) fn is_untrusted(error: &reqwest::Error) -> bool {
     }
 }
 
+/// Trying again cannot help: the certificate is not trusted, or redirects lead in a circle.
+pub(super) fn is_hopeless(error: &reqwest::Error) -> bool {
+    is_untrusted(error) || error.is_redirect()
+}
+
 /// The innermost cause says most; the outer ones repeat the address.
 pub(super) fn describe(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
@@ -125,13 +183,15 @@ pub(super) fn describe(error: &reqwest::Error) -> String {
     if is_untrusted(error) {
         return format!(
             "its certificate is not trusted ({cause}); add the authority that signed it to the \
-             certificates of the system, or name their file in SSL_CERT_FILE"
+             certificates of the system, name their file in SSL_CERT_FILE, or lay it as ca.crt \
+             into /etc/docker/certs.d/HOST:PORT"
         );
+    }
+    if error.is_redirect() {
+        return format!("more than {MAX_REDIRECTS} redirects, one after the other");
     }
     let kind = if error.is_connect() {
         "cannot connect"
-    } else if error.is_redirect() {
-        "too many redirects"
     } else {
         "connection broken"
     };

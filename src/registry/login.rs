@@ -1,10 +1,11 @@
 //! Answers a registry's challenge with the login at hand.
 
 use reqwest::{Response, StatusCode, header::CONTENT_TYPE};
+use url::Url;
 
 use super::{
     auth::Login,
-    client::{Body, Client},
+    client::{Body, Client, DOCUMENT_TIME},
     http::{describe, with_basic},
     retry::Tries,
     token::{
@@ -40,16 +41,12 @@ impl Client {
                 service,
                 scope,
             } => {
-                if scheme == "https" && realm.scheme() != "https" {
-                    return Err(denied(format!(
-                        "the registry sends logins to `{realm}`, which is not encrypted"
-                    )));
-                }
-                let pull = || format!("repository:{}:pull", self.reference.repository);
-                let scope = scope.unwrap_or_else(pull);
-                let login = self.login.as_ref();
-                let request = token_request(&realm, service.as_deref(), &scope, login);
-                Authorization::Bearer(self.token(&request, tries).await?)
+                self.check_realm(scheme, &realm)?;
+                let scopes = self.wanted_scopes(scope);
+                let token = self
+                    .bearer(&realm, service.as_deref(), &scopes, tries)
+                    .await?;
+                Authorization::Bearer(token)
             }
         };
         let mut current = self
@@ -60,7 +57,53 @@ impl Client {
         Ok(())
     }
 
-    async fn token(
+    /// A login that came over TLS does not go on without.
+    pub(super) fn check_realm(&self, scheme: &str, realm: &Url) -> Result<(), SourceError> {
+        if scheme != "https" || realm.scheme() == "https" {
+            return Ok(());
+        }
+        Err(SourceError::Denied {
+            what: self.what(),
+            reason: format!("the registry sends logins to `{realm}`, which is not encrypted"),
+        })
+    }
+
+    /// What the challenge asks for, and what this client will need besides.
+    fn wanted_scopes(&self, challenged: Option<String>) -> Vec<String> {
+        let mut scopes = self.scopes.clone();
+        let repository = |scope: &str| scope.rsplit_once(':').map(|(name, _)| name.to_owned());
+        for scope in challenged.iter().flat_map(|scope| scope.split_whitespace()) {
+            let same = |own: &String| repository(own) == repository(scope);
+            if !scopes.iter().any(same) {
+                scopes.push(scope.to_owned());
+            }
+        }
+        if scopes.is_empty() && challenged.is_none() {
+            scopes.push(format!("repository:{}:pull", self.reference.repository));
+        }
+        scopes
+    }
+
+    async fn bearer(
+        &self,
+        realm: &Url,
+        service: Option<&str>,
+        scopes: &[String],
+        tries: &mut Tries,
+    ) -> Result<Secret, SourceError> {
+        let login = self.login.as_ref();
+        let all = token_request(realm, service, &scopes.join(" "), login);
+        match (self.token(&all, tries).await, scopes) {
+            // A source to mount from that the account may not read is no reason to fail.
+            (Err(SourceError::Denied { .. }), [first, _, ..]) if !self.scopes.is_empty() => {
+                let one = token_request(realm, service, first, login);
+                self.token(&one, tries).await
+            }
+            (result, _) => result,
+        }
+    }
+
+    pub(super) async fn token(
         &self,
         request: &TokenRequest,
         tries: &mut Tries,
@@ -78,7 +121,7 @@ impl Client {
                     .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                     .body(body.expose().to_vec()),
             };
-            match builder.send().await {
+            match builder.timeout(DOCUMENT_TIME).send().await {
                 Ok(response) if response.status() == StatusCode::OK => {
                     match self.small_body(response, MAX_TOKEN as u64).await {
                         Ok(body) => return parse_token(&what, &body),

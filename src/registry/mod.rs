@@ -1,21 +1,30 @@
-//! The registry over HTTP: credentials, pulling (an [`crate::oci::ImageSource`]).
+//! The registry over HTTP: credentials, pulling (an [`crate::oci::ImageSource`]), pushing.
 //!
-//! Pulling is written on `reqwest` rather than on `oci-client`: a registry is not trusted, and
-//! that client reads manifests without a limit, hides `Retry-After` and the reason of a failed
-//! login, and does not know identity tokens.
+//! Written on `reqwest` rather than on `oci-client`: a registry is not trusted, and that client
+//! reads manifests without a limit, hides `Retry-After` and the reason of a failed login, does not
+//! know identity tokens and client certificates, does not resume an upload, and takes the legal
+//! answer 202 to a mount for an error.
 
 mod answer;
+mod ask;
 pub mod auth;
+mod certificates;
 mod client;
 mod download;
 mod http;
 mod login;
+pub mod push;
 mod retry;
 mod token;
+mod verify;
 
-use std::{io::Read, sync::Arc, time::Duration};
+pub use verify::{LoginError, Tried, try_login};
+
+use std::{io::Read, path::PathBuf, sync::Arc, time::Duration};
 
 use client::Client;
+pub(crate) use http::{authority, forge_client};
+pub(crate) use retry::retry_after;
 use tokio_util::sync::CancellationToken;
 
 use self::auth::AuthStore;
@@ -32,6 +41,9 @@ pub struct RegistryOptions {
     pub insecure: Vec<String>,
     /// certificates to trust besides the system's, PEM
     pub extra_roots: Vec<Vec<u8>>,
+    /// directories as docker's `certs.d`: `HOST:PORT/*.crt` are trusted, `NAME.cert` with `NAME.key`
+    /// is shown to the registry; the first that knows the registry counts
+    pub certificate_dirs: Vec<PathBuf>,
     /// to be connected
     pub connect_timeout: Duration,
     /// between two pieces of an answer
@@ -69,6 +81,7 @@ impl Default for RegistryOptions {
             auth: AuthStore::default(),
             insecure: Vec::new(),
             extra_roots: Vec::new(),
+            certificate_dirs: Vec::new(),
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
             retry: Retry::default(),

@@ -62,7 +62,7 @@ pub(super) fn worth_retrying(status: StatusCode) -> bool {
 }
 
 /// `Retry-After` in seconds or as a date, which is taken relative to the answer's own `Date`.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));

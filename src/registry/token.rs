@@ -104,7 +104,10 @@ pub(super) fn token_request(
         if let Some(service) = service {
             query.append_pair("service", service);
         }
-        query.append_pair("scope", scope);
+        // One parameter for each (distribution, "Token Authentication Specification").
+        for scope in scope.split_whitespace() {
+            query.append_pair("scope", scope);
+        }
     }
     TokenRequest::Get(url)
 }

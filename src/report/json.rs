@@ -13,7 +13,7 @@ use crate::finding::{Assessment, Finding, Location, Outcome};
 
 /// Version of the contract: the first number changes when something is taken away or changes its
 /// meaning, the second when something is added.
-const SCHEMA_VERSION: &str = "1.1";
+const SCHEMA_VERSION: &str = "1.2";
 
 /// `--format json`
 pub struct Json;
@@ -52,6 +52,9 @@ struct Document {
     passed: bool,
     #[serde(flatten)]
     body: Body,
+    /// where the image was pushed; absent when it was not
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushed: Option<PushedDocument>,
     /// build checks, static findings, the step that failed the build
     lints: Vec<LintDocument>,
     /// what it was compared with; null when there was nothing to compare with
@@ -76,6 +79,16 @@ struct Gone {
     rule: String,
     message: String,
     fingerprint: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct PushedDocument {
+    /// registry and repository
+    reference: String,
+    /// digest of the manifest or index: that of the bytes that were assessed
+    digest: String,
+    /// tags that name it, as the registry confirmed
+    tags: Vec<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -233,6 +246,11 @@ fn document(report: &Report) -> Document {
         dockerfile: report.dockerfile.clone(),
         passed: report.passed,
         body,
+        pushed: report.pushed.as_ref().map(|pushed| PushedDocument {
+            reference: pushed.reference.clone(),
+            digest: pushed.digest.to_string(),
+            tags: pushed.tags.clone(),
+        }),
         lints: items
             .iter()
             .filter(|i| i.image.is_none())

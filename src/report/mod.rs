@@ -1,6 +1,7 @@
 //! The report of a run, and the formats it is written in. Pure: a reporter turns a [`Report`] into
 //! bytes; files, colours of the terminal and exit codes are decided elsewhere.
 
+mod annotation;
 mod baseline;
 mod contents;
 mod errata;
@@ -13,26 +14,29 @@ mod junit;
 mod line_hash;
 mod markdown;
 mod preflight;
+mod redact;
 mod sarif;
 mod sbom;
 mod table;
 mod view;
 
 pub use self::sarif::Sarif;
+pub use annotation::{Annotation, AnnotationLevel, annotations};
 pub use baseline::{Baseline, Change, NotAReport};
 pub use contents::{Contents, Layer};
 pub use github::GitHub;
-pub(crate) use github::escape_data;
+pub(crate) use github::{escape_data, write_commands};
 pub use gitlab::GitLab;
 pub use gitlab_scanning::GitLabScanning;
 pub use json::{Json, schema};
 pub use junit::JUnit;
 pub use markdown::Markdown;
+pub(crate) use markdown::cell as markdown_text;
 pub use preflight::Preflight;
 pub use sbom::{CycloneDx, CycloneDxVex, OpenVex, Spdx};
 pub use table::Table;
 pub use view::has_new_blocking;
-pub(crate) use view::printable;
+pub(crate) use view::{counts, printable};
 
 use std::io;
 
@@ -90,6 +94,17 @@ pub struct ImageReport {
     pub timings: Vec<(&'static str, f64)>,
 }
 
+/// What was pushed.
+#[derive(Debug, Clone)]
+pub struct PushedSummary {
+    /// registry and repository
+    pub reference: String,
+    /// digest of the manifest or index
+    pub digest: Digest,
+    /// tags that name it
+    pub tags: Vec<String>,
+}
+
 /// What stage words the report is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportKind {
@@ -116,6 +131,8 @@ pub struct Report {
     pub sources: Vec<SourceText>,
     /// path of the Dockerfile: the SARIF category is `plimsoll/<path>/`
     pub dockerfile: Option<String>,
+    /// where the image went, once it was accepted
+    pub pushed: Option<PushedSummary>,
     /// when the report was made, UTC
     pub created: jiff::Timestamp,
     /// the time that documents carry which are to come out alike from the same image: package lists

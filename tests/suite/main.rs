@@ -18,6 +18,7 @@ mod engine;
 mod example;
 mod fixtures;
 mod hostile;
+mod init;
 mod inventory;
 mod layers;
 mod pulling;

@@ -150,6 +150,7 @@ fn report(images: Vec<ImageReport>, lints: Vec<Lint>) -> Report {
             text: DOCKERFILE.to_owned(),
         }],
         dockerfile: Some("images/a b/Dockerfile".to_owned()),
+        pushed: None,
         created: "2026-01-02T03:04:05Z".parse().unwrap(),
         documented: "2026-01-02T03:04:05Z".parse().unwrap(),
         baseline: None,

@@ -190,7 +190,7 @@ surprise: 1
     15 | surprise: 1
        | ^^^^^^^^
        |
-       = hint: the keys here are `project`, `company`, `contacts`, `source`, `build`, `image`, `scan`, `report`, `publish`, `rebuild`, `notify`, `checklist`, `stages`, `images`
+       = hint: the keys here are `project`, `company`, `contacts`, `source`, `build`, `image`, `scan`, `report`, `publish`, `rebuild`, `notify`, `checklist`, `stages`, `push`, `images`
     "#);
 }
 
@@ -354,7 +354,7 @@ fn tags_and_complex_keys_are_faults() {
     4 | <<: {}
       | ^^
       |
-      = hint: the keys here are `project`, `company`, `contacts`, `source`, `build`, `image`, `scan`, `report`, `publish`, `rebuild`, `notify`, `checklist`, `stages`, `images`
+      = hint: the keys here are `project`, `company`, `contacts`, `source`, `build`, `image`, `scan`, `report`, `publish`, `rebuild`, `notify`, `checklist`, `stages`, `push`, `images`
     ");
 }
 
@@ -441,7 +441,7 @@ fn the_schema_refuses_what_the_decoder_refuses() {
         "images: [{}]",
         "build: {args: [a]}",
         "build: {platforms: linux/amd64}",
-        "stages: [push]",
+        "stages: [publish]",
         "notify: {smtp: {host: a, port: 70000}}",
         "checklist: [{item: a, who: b, when: tomorrow}]",
     ] {

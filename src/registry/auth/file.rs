@@ -19,7 +19,7 @@ use super::{AuthError, Login, helper::Helpers, scope::Scope};
 use crate::secret::Secret;
 
 /// The largest login file, in bytes.
-const MAX_FILE: u64 = 4 * 1024 * 1024;
+pub(super) const MAX_FILE: u64 = 4 * 1024 * 1024;
 
 /// Files are written with and without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -163,7 +163,7 @@ fn read_limited(path: &PathBuf) -> io::Result<Zeroizing<Vec<u8>>> {
 }
 
 /// The parser's own words can quote a value; only the place is kept.
-fn json_error(file: PathBuf, fault: &serde_json::Error) -> AuthError {
+pub(super) fn json_error(file: PathBuf, fault: &serde_json::Error) -> AuthError {
     AuthError::Json {
         file,
         line: fault.line(),

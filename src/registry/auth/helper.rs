@@ -1,5 +1,5 @@
 //! Credential helpers: `docker-credential-NAME get`, the registry on standard input, the login as
-//! JSON on standard output.
+//! JSON on standard output; `store` takes the login on standard input, `erase` the registry.
 
 use std::{
     io::{self, Read, Write as _},
@@ -64,19 +64,53 @@ impl Helpers {
             })
     }
 
+    /// `store` or `erase`, with `input` on standard input.
+    pub(super) fn tell(
+        &self,
+        name: &str,
+        action: &str,
+        input: &[u8],
+        registry: &str,
+    ) -> Result<(), AuthError> {
+        let program = format!("docker-credential-{name}");
+        let done = self.call(name, &program, action, input);
+        let done = done.and_then(|(status, said)| {
+            if status.success() {
+                return Ok(());
+            }
+            Err(format!("{status}: {}", message(&said)))
+        });
+        done.map_err(|fault| AuthError::Helper {
+            helper: program,
+            registry: registry.to_owned(),
+            fault,
+        })
+    }
+
     fn run(&self, name: &str, program: &str, registry: &str) -> Result<Option<Login>, String> {
+        let (status, answer) = self.call(name, program, "get", registry.as_bytes())?;
+        read_answer(status, &answer)
+    }
+
+    fn call(
+        &self,
+        name: &str,
+        program: &str,
+        action: &str,
+        input: &[u8],
+    ) -> Result<(ExitStatus, Zeroizing<Vec<u8>>), String> {
         if name.contains(['/', '\\', '\0']) {
             return Err("the name of a helper cannot be a path".to_owned());
         }
         let path = self.find(program)?;
-        let mut child = spawn(&path).map_err(|fault| match fault.kind() {
+        let mut child = spawn(&path, action).map_err(|fault| match fault.kind() {
             io::ErrorKind::NotFound => not_installed(),
             _ => fault.to_string(),
         })?;
         let answer = answer_of(&mut child);
         if let Some(mut stdin) = child.stdin.take() {
             // A helper that does not read its input fails by its answer.
-            let _ = stdin.write_all(registry.as_bytes());
+            let _ = stdin.write_all(input);
         }
         let until = Instant::now() + self.limit;
         let status = wait(&mut child, until)
@@ -87,7 +121,7 @@ impl Helpers {
         let answer = answer
             .recv_timeout(left)
             .map_err(|_| "its output does not end".to_owned())?;
-        read_answer(status, &answer)
+        Ok((status, answer))
     }
 
     fn find(&self, program: &str) -> Result<PathBuf, String> {
@@ -110,9 +144,9 @@ fn not_installed() -> String {
     clippy::disallowed_methods,
     reason = "credential helpers are programs by docker's design"
 )]
-fn spawn(program: &PathBuf) -> io::Result<Child> {
+fn spawn(program: &PathBuf, action: &str) -> io::Result<Child> {
     Command::new(program)
-        .arg("get")
+        .arg(action)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -147,6 +181,15 @@ fn wait(child: &mut Child, until: Instant) -> io::Result<Option<ExitStatus>> {
     }
 }
 
+/// An error message is a line of text; anything else may hold a secret.
+fn message(answer: &[u8]) -> String {
+    let said = String::from_utf8_lossy(answer);
+    match said.trim().lines().next() {
+        Some(line) if !line.contains(['{', '"']) => line.chars().take(200).collect(),
+        _ => "no message".to_owned(),
+    }
+}
+
 fn read_answer(status: ExitStatus, answer: &[u8]) -> Result<Option<Login>, String> {
     if !status.success() {
         let said = String::from_utf8_lossy(answer);
@@ -154,12 +197,7 @@ fn read_answer(status: ExitStatus, answer: &[u8]) -> Result<Option<Login>, Strin
         if NOT_FOUND.iter().any(|message| said.contains(message)) {
             return Ok(None);
         }
-        // An error message is a line of text; anything else may hold a secret.
-        let message = match said.lines().next() {
-            Some(line) if !line.contains(['{', '"']) => line.chars().take(200).collect(),
-            _ => "no message".to_owned(),
-        };
-        return Err(format!("{status}: {message}"));
+        return Err(format!("{status}: {}", message(answer)));
     }
     let answer: Answer = serde_json::from_slice(answer)
         .map_err(|_| "its answer is not a login in JSON".to_owned())?;

@@ -43,6 +43,19 @@ impl Scope {
         Self::new(host, (!is_api).then_some(path))
     }
 
+    /// All of a registry, not a namespace in it.
+    pub(super) fn is_whole(&self) -> bool {
+        self.path.is_none()
+    }
+
+    /// As docker and podman write it into their files.
+    pub(super) fn key(&self) -> String {
+        match &self.path {
+            Some(path) => format!("{}/{path}", self.host),
+            None => self.server().to_owned(),
+        }
+    }
+
     /// Does a login for this serve `wanted`?
     pub(super) fn covers(&self, wanted: &Self) -> bool {
         if self.host != wanted.host {

@@ -1,0 +1,134 @@
+//! Dockerfile → [`Graph`]: the steps of the target, the image configuration and the history, as
+//! `BuildKit`'s own frontend makes them.
+//!
+//! Words are expanded here, with the variables of the base image's configuration; users, wildcards
+//! and links are not: those need the tree. Nothing is run or copied, and the one thing asked of the
+//! outside is what an image reference is ([`ResolveImage`]). Every fault is told, not the first
+//! alone, and what `BuildKit` can do and this engine cannot is refused by name and line.
+//!
+//! `# syntax=docker/dockerfile:…` of any version is read by this frontend: it knows the instructions
+//! and flags of docker/dockerfile 1.23, `--parents`, `--exclude` and here-documents among them.
+//! Expansion is not that of [`crate::dockerfile`]: that one guesses where a builder must be exact.
+
+use indexmap::IndexMap;
+
+use super::graph::Graph;
+use crate::{
+    dockerfile::{Dockerfile, ParseFault},
+    finding::Location,
+    oci::{Digest, Platform},
+};
+
+/// What the frontend needs to know of a build.
+#[derive(Debug, Clone)]
+pub struct FrontendRequest<'a> {
+    /// path of the Dockerfile relative to the repository, for messages
+    pub file: &'a str,
+    /// its text
+    pub text: &'a str,
+    /// stage to build; the last when absent or empty
+    pub target: Option<&'a str>,
+    /// `ARG` values, `SOURCE_DATE_EPOCH` among them when the build has one
+    pub args: &'a IndexMap<String, String>,
+    /// labels put on top of the Dockerfile's
+    pub labels: &'a IndexMap<String, String>,
+    /// platform of the image, which is the host's
+    pub platform: &'a Platform,
+    /// network of the build: `default`, `host`, `none`
+    pub network: Option<&'a str>,
+    /// host name → address
+    pub add_hosts: &'a IndexMap<String, String>,
+    /// a `# syntax` line that names another frontend is passed over
+    pub ignore_syntax: bool,
+}
+
+/// Says what an image reference is.
+pub trait ResolveImage {
+    /// Looks up a reference as the Dockerfile names it (`alpine`, `quay.io/x/y@sha256:…`).
+    ///
+    /// # Errors
+    /// When there is no such image, none for the platform, or it cannot be reached.
+    fn resolve(
+        &mut self,
+        reference: &str,
+        platform: &Platform,
+    ) -> Result<ResolvedBase, ResolveError>;
+}
+
+/// An image that was looked up.
+#[derive(Debug, Clone)]
+pub struct ResolvedBase {
+    /// digest of the platform's manifest
+    pub manifest: Digest,
+    /// the image configuration, raw JSON
+    pub config: Vec<u8>,
+}
+
+/// Why an image reference could not be resolved.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct ResolveError {
+    /// what was tried, and how it went
+    pub message: String,
+    /// what to do
+    pub remedy: Option<String>,
+}
+
+/// Whose fault a refusal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefusalKind {
+    /// the Dockerfile's: `BuildKit` does not build it either
+    Fault,
+    /// this engine does not do it
+    Unsupported,
+    /// an image could not be looked up
+    Image,
+}
+
+/// A place of the Dockerfile that keeps the build from starting.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{message}", location.as_ref().map(|at| format!("{}:{}: ", at.file, at.line)).unwrap_or_default())]
+pub struct Refusal {
+    /// what is wrong; lower case, no full stop
+    pub message: String,
+    /// what to do
+    pub remedy: String,
+    /// where; absent when it is not the Dockerfile's text (the target)
+    pub location: Option<Location>,
+    /// whose fault it is
+    pub kind: RefusalKind,
+}
+
+impl From<ParseFault> for Refusal {
+    fn from(fault: ParseFault) -> Self {
+        Self {
+            message: fault.message,
+            remedy: fault.remedy,
+            location: Some(fault.location),
+            kind: RefusalKind::Fault,
+        }
+    }
+}
+
+/// Dockerfile to graph.
+///
+/// # Errors
+/// Everything that keeps the target from being built, in the order of lines; never empty.
+pub fn lower(
+    request: &FrontendRequest<'_>,
+    _images: &mut dyn ResolveImage,
+) -> Result<Graph, Vec<Refusal>> {
+    let (_file, faults) = Dockerfile::read(request.file, request.text);
+    let mut refusals: Vec<Refusal> = faults
+        .into_iter()
+        .filter(|fault| !fault.tolerated)
+        .map(Refusal::from)
+        .collect();
+    refusals.push(Refusal {
+        message: "the embedded engine does not read Dockerfiles yet".to_owned(),
+        remedy: "build with BuildKit: --engine docker".to_owned(),
+        location: None,
+        kind: RefusalKind::Unsupported,
+    });
+    Err(refusals)
+}

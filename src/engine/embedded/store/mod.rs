@@ -1,0 +1,119 @@
+//! The cache directory: blobs, step records, unpacked layers and cache mounts, used by any number of
+//! runs and processes at once.
+//!
+//! ```text
+//! blobs/sha256/HEX     layers as they go into images; manifests and configurations of base images
+//! records/KIND/HEX     what is known by a key: one checksum line, then JSON
+//! trees/KIND/HEX/      unpacked layers by chain id, in the form of this kind of snapshot
+//! mounts/HEX/          RUN --mount=type=cache
+//! tmp/RUN/             what a run is making; `tmp/RUN.lock` is held by it
+//! locks/               one file a thing that only one may make at a time
+//! ```
+//!
+//! Everything is made under `tmp` and renamed, so an entry is there whole or not at all. A record
+//! whose checksum fails, or a blob that is not the one that was stored, counts as not there.
+//! `blobs` and `records` are all that has to be kept to share the cache (`actions/cache`): trees
+//! are unpacked again from them.
+
+mod blobs;
+mod cache_mounts;
+mod compress;
+pub(crate) mod copy;
+mod diff;
+pub(crate) mod dir;
+mod error;
+mod extract;
+mod layer;
+mod lock;
+mod prune;
+mod records;
+mod snapshot;
+mod trees;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+pub(crate) use blobs::Chain;
+pub use blobs::Layer;
+pub use cache_mounts::CacheMount;
+pub use compress::LayerCompression;
+pub use error::StoreError;
+pub use layer::LayerOptions;
+pub use prune::{PruneOptions, Pruned, prune};
+pub use snapshot::{Snapshot, SnapshotMode};
+pub use trees::View;
+
+/// An open cache directory; what it holds in `tmp` goes when it is dropped.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    mode: SnapshotMode,
+    /// form of the unpacked layers: the snapshots' mode, and who owns what
+    tree_kind: String,
+    owners: extract::Owners,
+    run: lock::Run,
+    next: AtomicU64,
+    views: trees::Views,
+}
+
+impl Store {
+    /// Opens or makes the directory, and sweeps what dead runs left.
+    ///
+    /// # Errors
+    /// When it cannot be made or locked.
+    pub fn open(root: &Path, mode: SnapshotMode) -> Result<Self, StoreError> {
+        let root = std::path::absolute(root).map_err(StoreError::io(root))?;
+        for part in ["blobs/sha256", "records", "trees", "mounts", "tmp", "locks"] {
+            let path = root.join(part);
+            std::fs::create_dir_all(&path).map_err(StoreError::io(&path))?;
+        }
+        let run = lock::Run::start(&root)?;
+        let (ids, owners) = snapshot::owners();
+        Ok(Self {
+            tree_kind: format!("{}-{ids}", mode.form()),
+            owners,
+            mode,
+            run,
+            next: AtomicU64::new(0),
+            views: trees::Views::default(),
+            root,
+        })
+    }
+
+    /// The cache directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// How snapshots are made.
+    pub fn mode(&self) -> SnapshotMode {
+        self.mode
+    }
+
+    /// A path in this run's own directory that nothing else uses.
+    pub fn temporary(&self) -> PathBuf {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        self.run.directory().join(next.to_string())
+    }
+
+    /// A new directory of this run.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn temporary_dir(&self) -> Result<PathBuf, StoreError> {
+        let path = self.temporary();
+        std::fs::create_dir(&path).map_err(StoreError::io(&path))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.views.close();
+    }
+}

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# The GitLab component, run by gitlab-ci-local's shell executor on the example; its reports before
+# GitLab's own schemas.
+#
+#   tests/e2e/gitlab.sh PROGRAM
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
+program=$(realpath "${1:?usage: tests/e2e/gitlab.sh PROGRAM}")
+node_tools gitlab-ci-local@4.61.1
+python_tools check-jsonschema==0.39.0
+for package in git rsync libxml2-utils; do
+    case $package in libxml2-utils) command=xmllint ;; *) command=$package ;; esac
+    command -v $command >/dev/null || install_packages $package
+done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export HOME=$work/home
+mkdir -p "$HOME" "$work/repo/templates"
+(cd "$top/examples/cinder-plugin" && tar --exclude=./reports -cf - .) | tar -C "$work/repo" -xf -
+cp "$top/templates/plimsoll.yml" "$work/repo/templates/"
+cd "$work/repo"
+cat >.gitlab-ci.yml <<Y
+include:
+  - local: templates/plimsoll.yml
+    inputs:
+      program: $program
+      tags: 1.0-1
+after:
+  stage: deploy
+  needs: [plimsoll_container_scanning]
+  script:
+    - echo "DIGEST=\$digest GRADE=\$grade PASSED=\$passed"
+Y
+git init -q -b main
+git config user.email t@example.com
+git config user.name t
+git remote add origin https://gitlab.com/acme/demo.git
+# What git ignores is not copied into the job's directory; the base image has to be.
+rm -f .gitignore
+git add -A -f
+git commit -qm example
+log=$work/log
+"$tools/npm/node_modules/.bin/gitlab-ci-local" --force-shell-executor --variable GITLAB_CI=true \
+    --variable CI_JOB_TOKEN= --variable "DOCKER_HOST=${DOCKER_HOST:-}" >"$log" 2>&1 || { tail -n 60 "$log"; exit 1; }
+grep -qE 'DIGEST=sha256:[0-9a-f]{64} GRADE=.* PASSED=true' "$log" || { echo "FAIL  outputs did not reach the next job"; tail -n 60 "$log"; exit 1; }
+echo "ok    outputs reach the next job"
+reports=$(find . -name plimsoll-reports -type d | head -n 1)
+[ -n "$reports" ] || { echo "FAIL  no reports"; tail -n 40 "$log"; exit 1; }
+for file in plimsoll.json plimsoll.sarif junit.xml gl-sbom.cdx.json gl-code-quality-report.json gl-container-scanning-report.json plimsoll.env; do
+    [ -s "$reports/$file" ] || { echo "FAIL  $file is missing"; ls -l "$reports"; exit 1; }
+done
+echo "ok    every report is there"
+schemas=${PLIMSOLL_SHARED:-$top/../shared}/data/schemas
+if [ -d "$schemas" ]; then
+    check "code quality is valid" "$tools/venv/bin/check-jsonschema" --schemafile "$schemas/gitlab/codequality-codeclimate.json" "$reports/gl-code-quality-report.json"
+    check "container scanning is valid" "$tools/venv/bin/check-jsonschema" --schemafile "$schemas/gitlab/container-scanning-report-format.15.0.7.json" "$reports/gl-container-scanning-report.json"
+else
+    echo "skip  GitLab's schemas: not at hand"
+fi
+check "junit is XML" xmllint --noout "$reports/junit.xml"
