@@ -12,7 +12,11 @@ use clap_complete::Shell;
 use super::cli_help as help;
 pub use super::cli_init::{CiKind, InitArgs};
 pub use super::cli_push::{LoginArgs, LogoutArgs, PushArgs, RunPushArgs, TransferArgs};
-pub use super::{cli_advisories::AdvisoriesCommand, cli_ci::CiArgs};
+pub use super::{
+    cli_advisories::AdvisoriesCommand,
+    cli_ci::CiArgs,
+    cli_compare::{CompareArgs, ForArgs},
+};
 
 /// From a repository's Dockerfile to a certified container image.
 #[derive(Debug, Clone, Parser)]
@@ -368,6 +372,9 @@ pub struct PolicyArgs {
     /// Base image, when it cannot be told from the Dockerfile
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,
+    /// what it is compared with
+    #[command(flatten)]
+    pub compare: CompareArgs,
 }
 
 impl Cli {

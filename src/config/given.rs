@@ -70,6 +70,8 @@ pub(super) const KEYS: &[Key] = &[
     key(&["skip"], "--skip", Split::Lines),
     key(&["require"], "--require", Split::Words),
     key(&["base"], "--base", Split::One),
+    key(&["baseline"], "--baseline", Split::One),
+    key(&["fail-on"], "--fail-on", Split::One),
     key(&["as-of"], "--as-of", Split::One),
     key(&["upload-sarif"], "--upload-sarif", Split::One),
     key(
@@ -257,6 +259,8 @@ impl Given {
         self.add("skip", &args.skip);
         self.add("require", &args.require);
         self.add("base", args.base.as_slice());
+        self.add("baseline", args.compare.baseline.as_slice());
+        self.add("fail-on", args.compare.fail_on.as_slice());
     }
 
     /// The texts of a key.

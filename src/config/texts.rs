@@ -41,6 +41,8 @@ impl Given {
             required: reader.many("require").map(|rules| rules.map(Joined)),
             exceptions: reader.exceptions().map(|rules| rules.map(Joined)),
             base: reader.one("base"),
+            baseline: reader.one("baseline"),
+            fail_on: reader.one("fail-on"),
             ..Scan::default()
         };
         Settings {

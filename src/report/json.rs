@@ -42,7 +42,7 @@ struct Document {
     /// `MAJOR.MINOR` of this contract
     schema_version: &'static str,
     tool: Tool,
-    /// what was done: `check` (prediction, nothing was built), `scan`, `build`
+    /// what was done: `check` (prediction, nothing was built), `scan`, `build`, `advisories`
     kind: &'static str,
     /// when it was made, RFC 3339, UTC
     created: String,
@@ -241,6 +241,7 @@ fn document(report: &Report) -> Document {
             ReportKind::Check => "check",
             ReportKind::Scan => "scan",
             ReportKind::Build => "build",
+            ReportKind::Advisories => "advisories",
         },
         created: report.created.to_string(),
         dockerfile: report.dockerfile.clone(),

@@ -114,6 +114,8 @@ pub enum ReportKind {
     Scan,
     /// the build failed or only a build was asked for
     Build,
+    /// `plimsoll advisories for`: no rule was asked for
+    Advisories,
 }
 
 /// A run's report: one image, several platforms, or none when the build failed.

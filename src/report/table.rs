@@ -33,7 +33,8 @@ impl Reporter for Table {
         for line in grade_text::compared(report) {
             writeln!(out, "{}", view::printable(&line))?;
         }
-        for image in &report.images {
+        let assessed = report.kind != ReportKind::Advisories;
+        for image in report.images.iter().filter(|_| assessed) {
             write_summary(report, image, out)?;
         }
         if report.images.is_empty() && !report.passed {
@@ -62,6 +63,9 @@ impl Table {
             write!(out, "  (prediction: nothing was built)")?;
         }
         writeln!(out, "\n")?;
+        if image.assessments.is_empty() {
+            return Ok(());
+        }
         let mut grid = grid();
         for assessment in &image.assessments {
             grid.add_row([
