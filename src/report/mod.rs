@@ -2,6 +2,7 @@
 //! bytes; files, colours of the terminal and exit codes are decided elsewhere.
 
 mod annotation;
+mod badge;
 mod baseline;
 mod contents;
 mod errata;
@@ -9,6 +10,7 @@ mod github;
 mod gitlab;
 mod gitlab_scanning;
 mod grade_text;
+mod html;
 mod json;
 mod junit;
 mod line_hash;
@@ -22,12 +24,14 @@ mod view;
 
 pub use self::sarif::Sarif;
 pub use annotation::{Annotation, AnnotationLevel, annotations};
+pub use badge::Badge;
 pub use baseline::{Baseline, Change, NotAReport};
 pub use contents::{Contents, Layer};
 pub use github::GitHub;
 pub(crate) use github::{escape_data, write_commands};
 pub use gitlab::GitLab;
 pub use gitlab_scanning::GitLabScanning;
+pub use html::Html;
 pub use json::{Json, schema};
 pub use junit::JUnit;
 pub use markdown::Markdown;
@@ -175,4 +179,6 @@ pub static REPORTERS: &[&dyn Reporter] = &[
     &CycloneDx,
     &CycloneDxVex,
     &OpenVex,
+    &Html,
+    &Badge,
 ];

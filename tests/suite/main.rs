@@ -24,6 +24,7 @@ mod layers;
 mod pulling;
 mod reports;
 mod rpmdb;
+mod sbom;
 mod sources;
 mod sources_oracle;
 #[path = "../support/mod.rs"]
