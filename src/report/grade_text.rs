@@ -78,7 +78,7 @@ fn row(erratum: &Erratum<'_>, lacking: &Lacking<'_>) -> Row {
             age,
             lacking
                 .line()
-                .unwrap_or_else(|| lacking.affected.layer.to_string()),
+                .unwrap_or_else(|| format!("layer {}", lacking.affected.layer)),
             lacking.base_word().to_owned(),
         ],
     }
