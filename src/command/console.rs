@@ -6,7 +6,7 @@ use super::Process;
 use crate::{
     ci::Ci,
     config::{
-        Cli, Config, Environment,
+        Cli, Environment,
         cli::{ColorChoice, ProgressChoice},
     },
     progress::{Console, Mode, Redactor},
@@ -22,11 +22,11 @@ pub(super) fn colored(choice: ColorChoice, environment: &Environment, terminal: 
     }
 }
 
-/// What the run shows while it works.
+/// What the run shows while it works; `given` are secrets beside those of the environment.
 pub(super) fn console(
     cli: &Cli,
     environment: &Environment,
-    config: &Config,
+    given: Vec<Secret>,
     process: &Process<'_>,
 ) -> Console {
     let plain = if process.stderr_is_terminal && !environment.is_ci() {
@@ -51,18 +51,12 @@ pub(super) fn console(
         Ci::Plain
     };
     let mut secrets = environment.secrets();
-    secrets.extend(config.ci.secrets());
+    secrets.extend(given);
     if let Some((user, password)) = environment.login() {
         // As a login is written into headers and files.
         let pair = [user.as_bytes(), b":", password.expose()].concat();
         secrets.push(Secret::new(STANDARD.encode(pair)));
     }
-    secrets.extend(
-        config
-            .images
-            .iter()
-            .flat_map(|image| image.secrets.values().cloned()),
-    );
     let console = Console::new(
         process.stderr.clone(),
         mode,

@@ -24,7 +24,7 @@ use crate::{
     check,
     config::{
         self, Cli, Environment, Words,
-        cli::{AdvisoriesCommand, Command, ForArgs},
+        cli::{AdvisoriesCommand, Command, ForArgs, ScanArgs},
     },
     engine::{Cancel, EngineEnvironment},
     error::{Error, ExitCode},
@@ -63,6 +63,7 @@ pub fn run(mut process: Process<'_>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &environment, &mut process),
     };
+    let cli = given_image(cli, &environment);
     let color = colored(cli.global.color, &environment, process.stderr_is_terminal);
     match dispatch(&cli, &environment, process) {
         Ok(code) => code,
@@ -93,10 +94,9 @@ fn dispatch(
             return advisories_for(cli, args, environment, &mut process);
         }
         Command::Advisories(command) => {
-            let stderr = process.stderr.clone();
-            let tell = |text: &str| say(&stderr, text);
+            let console = console(cli, environment, Vec::new(), &process);
             let now = (process.now)();
-            advisories::run(command, environment, &process.directory, now, &tell)?.into_bytes()
+            advisories::run(command, environment, &process.directory, now, &console)?.into_bytes()
         }
         Command::Login(args) => {
             let options = RegistryOptions::default();
@@ -171,7 +171,10 @@ fn stages(
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let config = config::load(cli, environment, &process.directory, today, &words())?;
     let plans = plan::plan(&config);
-    let console = console(cli, environment, &config, process);
+    let images = config.images.iter();
+    let secrets = images.flat_map(|image| image.secrets.values().cloned());
+    let secrets = secrets.chain(config.ci.secrets());
+    let console = console(cli, environment, secrets.collect(), process);
     for warning in &config.warnings {
         console.warn(warning);
     }
@@ -194,7 +197,10 @@ fn stages(
             deliver::with_identity(store, &config, environment, &console)
         }
     };
-    let reach = reach(environment, auth, signals.cancel());
+    let mut reach = reach(environment, auth, signals.cancel());
+    if config.plain_http {
+        reach.registry.insecure = logins::registries(&plans);
+    }
     let database = advisories::database_path(environment);
     let as_of = as_of(cli, environment, now)?;
     let cache = advisories::package_cache(environment);
@@ -267,6 +273,26 @@ fn advisories_for(
     let text = advisories::for_image(&wanted, environment, &reach)?;
     write_out(process.stdout, &text)?;
     Ok(ExitCode::Success)
+}
+
+/// `run` with an image among its inputs is `scan` of that image: an action has one command line.
+fn given_image(cli: Cli, environment: &Environment) -> Cli {
+    let (Command::Run(run), Some(image)) = (&cli.command, environment.image_to_scan()) else {
+        return cli;
+    };
+    let scan = ScanArgs {
+        image,
+        platform: run.build.platform.clone(),
+        what: run.what.clone(),
+        tag: run.name.tag.clone(),
+        scan: run.scan.clone(),
+        ci: run.ci.clone(),
+        ..ScanArgs::default()
+    };
+    Cli {
+        command: Command::Scan(Box::new(scan)),
+        ..cli
+    }
 }
 
 /// The day that was asked for, else now.

@@ -26,6 +26,8 @@ pub struct Config {
     pub dry_run: bool,
     /// exit with 0 although the image was rejected or not assessed
     pub exit_zero: bool,
+    /// the registries of the images may be spoken to without TLS
+    pub plain_http: bool,
     /// reports to write; paths are absolute, no two go to the same place; empty when nobody asked
     /// for one
     pub reports: Vec<Sourced<ReportTo>>,

@@ -296,11 +296,20 @@ impl Environment {
             .collect()
     }
 
+    /// An image that the inputs give for `run` to scan instead of building one.
+    pub fn image_to_scan(&self) -> Option<String> {
+        let (_, image) = self.setting("image-ref")?;
+        image.expose_str().map(|image| image.trim().to_owned())
+    }
+
     /// The docker tools' variables.
     pub fn docker(&self) -> Docker {
         let text = |name| self.text(name).map(str::to_owned);
         Docker {
-            host: text("DOCKER_HOST"),
+            host: self
+                .setting("docker-host")
+                .and_then(|(_, host)| host.expose_str().map(str::to_owned))
+                .or_else(|| text("DOCKER_HOST")),
             context: text("DOCKER_CONTEXT"),
             config: self.path("DOCKER_CONFIG"),
             cert_path: self.path("DOCKER_CERT_PATH"),

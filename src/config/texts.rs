@@ -230,9 +230,16 @@ impl Reader<'_> {
     }
 
     fn image(&mut self) -> (Setting<String>, Setting<String>) {
+        let registry = self.one::<String>("registry");
         let Some(image) = self.one::<String>("image") else {
-            return (None, None);
+            return (registry, None);
         };
+        // What stands first in `image` is a registry when it looks like one, as docker has it.
+        let first = image.value.split('/').next().unwrap_or_default();
+        let names_one = first.contains(['.', ':']) || first == "localhost";
+        if let (Some(registry), false) = (registry, names_one) {
+            return (Some(registry), Some(image));
+        }
         match image.value.split_once('/') {
             Some((registry, repository)) if !registry.is_empty() && !repository.is_empty() => (
                 Some(Sourced::new(registry.to_owned(), image.origin.clone())),

@@ -2,12 +2,14 @@
 //! foldable groups in a CI, nothing when asked to be quiet. Never the report.
 
 mod build;
+mod bytes;
 mod log;
 mod push;
 mod redact;
 mod scan;
 
 pub use build::BuildProgress;
+pub use bytes::ByteBar;
 pub use push::PushBars;
 pub use redact::Redactor;
 pub use scan::ScanBars;
@@ -160,6 +162,11 @@ impl Console {
     /// Shows a push.
     pub fn push(&self) -> PushBars {
         PushBars::new(self)
+    }
+
+    /// Shows how far something long is.
+    pub fn bytes(&self, what: &'static str) -> ByteBar {
+        ByteBar::new(self, what)
     }
 
     fn line(&self, text: &str) {

@@ -16,7 +16,7 @@ use crate::{
 
 const MAX_REDIRECTS: usize = 5;
 
-pub(super) fn http_client(
+pub(crate) fn http_client(
     registry: &str,
     options: &RegistryOptions,
     plain_allowed: bool,
@@ -144,7 +144,7 @@ pub(super) fn stated_digest(response: &Response) -> Option<Digest> {
 }
 
 /// `localhost`, 127.0.0.0/8 and `::1`, with any port.
-pub(super) fn is_loopback(registry: &str) -> bool {
+pub(crate) fn is_loopback(registry: &str) -> bool {
     let host = match registry.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(rest),
         None => registry.split(':').next().unwrap_or(registry),
@@ -153,7 +153,7 @@ pub(super) fn is_loopback(registry: &str) -> bool {
 }
 
 /// The registry speaks TLS, but its certificate is not trusted: trying again cannot help.
-pub(super) fn is_untrusted(error: &reqwest::Error) -> bool {
+pub(crate) fn is_untrusted(error: &reqwest::Error) -> bool {
     let mut cause: &dyn std::error::Error = error;
     loop {
         if cause.to_string().contains("invalid peer certificate") {
@@ -172,7 +172,7 @@ pub(super) fn is_hopeless(error: &reqwest::Error) -> bool {
 }
 
 /// The innermost cause says most; the outer ones repeat the address.
-pub(super) fn describe(error: &reqwest::Error) -> String {
+pub(crate) fn describe(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;

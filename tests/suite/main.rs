@@ -16,6 +16,7 @@ mod docs;
 mod edges;
 mod engine;
 mod example;
+mod feeds;
 mod fixtures;
 mod hostile;
 mod init;
