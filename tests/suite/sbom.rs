@@ -85,7 +85,7 @@ fn home() -> tempfile::TempDir {
         let json = advisory(&id, severity, shipped, "openssl-libs", evr, cve);
         fs::write(feed.join(format!("{number}.json")), json).unwrap();
     }
-    let update = ["advisories", "update", "--from", "feed"];
+    let update = ["advisories", "update", "--from", "feed", "--complete"];
     let made = run(folder.path(), &update);
     assert_eq!(made.code, 0, "{made}");
     folder
