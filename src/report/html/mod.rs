@@ -218,7 +218,7 @@ fn finding(item: &Item<'_>) -> Markup {
             @if let Some(at) = place { code { (shown(&at.file)) ":" (at.line) } " " }
             b { (item.rule) } ": " (shown(&item.finding.message))
             @if let Some(remedy) = &item.finding.remedy { br; em { (shown(remedy)) } }
-            @if let Some(patch) = &item.finding.patch { pre { (patch) } }
+            @if let Some(patch) = &item.finding.patch { pre { @for line in patch.lines() { (shown(line)) "\n" } } }
         }
     }
 }
