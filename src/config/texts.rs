@@ -47,6 +47,8 @@ impl Given {
             exceptions: reader.exceptions().map(|rules| rules.map(Joined)),
             base: reader.one("base"),
             advisories: advisories.map(section),
+            baseline: reader.one("baseline"),
+            fail_on: reader.one("fail-on"),
             ..Scan::default()
         };
         Settings {

@@ -19,8 +19,8 @@ mod engine;
 mod example;
 mod feeds;
 mod fixtures;
-mod frontend;
 mod forge;
+mod frontend;
 mod hostile;
 mod init;
 mod inventory;
@@ -29,6 +29,7 @@ mod pulling;
 mod pushing;
 mod reports;
 mod rpmdb;
+mod sbom;
 mod sources;
 mod sources_oracle;
 #[path = "../support/mod.rs"]
