@@ -15,6 +15,7 @@ mod dependencies;
 mod dockerfiles;
 mod docs;
 mod edges;
+mod embedded;
 mod engine;
 mod example;
 mod feeds;
