@@ -15,10 +15,11 @@ use tempfile::TempDir;
 use crate::support::image::{Image, Layer};
 
 const APPLETS: &[&str] = &[
-    "sh", "ls", "cat", "mkdir", "id", "env", "touch", "rm", "rmdir", "ln", "chmod", "chown", "stat",
-    "mkfifo", "sleep", "echo", "test", "grep", "sort", "head", "wc", "printf", "pwd", "whoami", "tar",
-    "find", "readlink", "sed", "tr", "cut", "seq", "true", "false", "cp", "mv", "hostname", "awk", "df",
-    "mount", "dd", "kill", "ulimit", "umask", "setfattr", "nproc", "xargs", "tail", "basename",
+    "sh", "ls", "cat", "mkdir", "id", "env", "touch", "rm", "rmdir", "ln", "chmod", "chown",
+    "stat", "mkfifo", "sleep", "echo", "test", "grep", "sort", "head", "wc", "printf", "pwd",
+    "whoami", "tar", "find", "readlink", "sed", "tr", "cut", "seq", "true", "false", "cp", "mv",
+    "hostname", "awk", "df", "mount", "dd", "kill", "ulimit", "umask", "setfattr", "nproc",
+    "xargs", "tail", "basename",
 ];
 
 const TREE: &str = r#"
@@ -93,7 +94,10 @@ impl Bases {
             .set_config("Cmd", json!(["sh"]));
         base.write(&dir.path().join("base"), "1");
         base.clone()
-            .set_config("Env", json!(["PATH=/bin", "INHERITED=from base", "SECOND=2"]))
+            .set_config(
+                "Env",
+                json!(["PATH=/bin", "INHERITED=from base", "SECOND=2"]),
+            )
             .set_config("User", json!("web"))
             .set_config("WorkingDir", json!("/srv/web"))
             .set_config("Labels", json!({ "kept": "yes", "replaced": "base" }))
@@ -102,13 +106,20 @@ impl Bases {
             .set_config("Entrypoint", json!(["/bin/sh", "-c"]))
             .set_config("Cmd", json!(["env"]))
             .set_config("StopSignal", json!("SIGUSR1"))
-            .set_config("Healthcheck", json!({ "Test": ["CMD", "true"], "Interval": 5_000_000_000_i64 }))
+            .set_config(
+                "Healthcheck",
+                json!({ "Test": ["CMD", "true"], "Interval": 5_000_000_000_i64 }),
+            )
             .set_config("Shell", json!(["/bin/sh", "-ec"]))
             .set("author", json!("somebody"))
             .write(&dir.path().join("config"), "1");
         base.set_config(
             "OnBuild",
-            json!(["ENV TRIGGERED=yes", "COPY a.txt /triggered", "RUN echo ran > /ran"]),
+            json!([
+                "ENV TRIGGERED=yes",
+                "COPY a.txt /triggered",
+                "RUN echo ran > /ran"
+            ]),
         )
         .write(&dir.path().join("onbuild"), "1");
         let git = git(&dir.path().join("git"));
@@ -186,7 +197,11 @@ fn http() -> String {
                     "/file.txt" => ("200 OK", dated, b"from http\n"),
                     "/dir/archive.tar.gz" => ("200 OK", dated, &archive),
                     "/undated" => ("200 OK", "", b"undated\n"),
-                    "/" => ("200 OK", "Content-Disposition: attachment; filename=\"named.bin\"\r\n", b"root\n"),
+                    "/" => (
+                        "200 OK",
+                        "Content-Disposition: attachment; filename=\"named.bin\"\r\n",
+                        b"root\n",
+                    ),
                     "/redirect" => ("302 Found", "Location: /file.txt\r\n", b""),
                     _ => ("404 Not Found", "", b"no such file\n"),
                 };
@@ -210,7 +225,14 @@ fn git(dir: &Path) -> Option<(Child, u16)> {
     let run = |arguments: &[&str]| {
         let status = Command::new("git")
             .current_dir(dir.join("repo"))
-            .args(["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main"])
+            .args([
+                "-c",
+                "user.name=a",
+                "-c",
+                "user.email=a@example.com",
+                "-c",
+                "init.defaultBranch=main",
+            ])
             .args(arguments)
             .envs([
                 ("GIT_AUTHOR_DATE", "1600000000 +0000"),
@@ -236,9 +258,18 @@ fn git(dir: &Path) -> Option<(Child, u16)> {
     assert!(run(&["add", "."]) && run(&["commit", "-qm", "one"]) && run(&["tag", "v1"]));
     write("readme", "two\n");
     assert!(run(&["commit", "-qam", "two"]) && run(&["branch", "other"]));
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let child = Command::new("git")
-        .args(["daemon", "--reuseaddr", "--export-all", "--listen=127.0.0.1"])
+        .args([
+            "daemon",
+            "--reuseaddr",
+            "--export-all",
+            "--listen=127.0.0.1",
+        ])
         .arg(format!("--port={port}"))
         .arg(format!("--base-path={}", dir.display()))
         .arg(dir)

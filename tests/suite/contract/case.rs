@@ -89,8 +89,13 @@ fn read(file: &Path) -> Vec<Case> {
 
 impl Case {
     pub(super) fn dockerfile(&self) -> &str {
-        let part = self.parts.iter().find(|(words, _)| words[0] == "dockerfile");
-        &part.unwrap_or_else(|| panic!("{} has no Dockerfile", self.name)).1
+        let part = self
+            .parts
+            .iter()
+            .find(|(words, _)| words[0] == "dockerfile");
+        &part
+            .unwrap_or_else(|| panic!("{} has no Dockerfile", self.name))
+            .1
     }
 
     /// Whether it needs something that answers over the network.
@@ -155,9 +160,14 @@ fn make(root: &Path, kind: &str, words: &[String], text: &str) -> PathBuf {
         }
         "link" => symlink(word(2), &path).unwrap(),
         "hard" => fs::hard_link(root.join(word(2)), &path).unwrap(),
-        "fifo" => rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap(),
+        "fifo" => {
+            rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap()
+        }
         "socket" => drop(UnixListener::bind(&path).unwrap()),
-        "sparse" => fs::File::create(&path).unwrap().set_len(word(2).parse().unwrap()).unwrap(),
+        "sparse" => fs::File::create(&path)
+            .unwrap()
+            .set_len(word(2).parse().unwrap())
+            .unwrap(),
         "xattr" => {
             let flags = rustix::fs::XattrFlags::empty();
             rustix::fs::lsetxattr(&path, word(2), word(3).as_bytes(), flags).unwrap();
@@ -169,7 +179,11 @@ fn make(root: &Path, kind: &str, words: &[String], text: &str) -> PathBuf {
 }
 
 fn mode(path: &Path, text: &str, default: u32) {
-    let mode = if text.is_empty() { default } else { u32::from_str_radix(text, 8).unwrap() };
+    let mode = if text.is_empty() {
+        default
+    } else {
+        u32::from_str_radix(text, 8).unwrap()
+    };
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
@@ -212,7 +226,13 @@ fn date(root: &Path, made: &[PathBuf]) {
 }
 
 fn set_time(path: &Path, seconds: i64) {
-    let moment = Timespec { tv_sec: seconds, tv_nsec: 0 };
-    let times = Timestamps { last_access: moment, last_modification: moment };
+    let moment = Timespec {
+        tv_sec: seconds,
+        tv_nsec: 0,
+    };
+    let times = Timestamps {
+        last_access: moment,
+        last_modification: moment,
+    };
     rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
 }

@@ -20,7 +20,10 @@ use std::{
 };
 
 use plimsoll::{
-    engine::{BuildError, BuildEvent, BuildEvents, Cancel, Engine, EngineChoice, EngineEnvironment, connect},
+    engine::{
+        BuildError, BuildEvent, BuildEvents, Cancel, Engine, EngineChoice, EngineEnvironment,
+        connect,
+    },
     registry::auth::AuthStore,
 };
 use serde_json::{Value, json};
@@ -102,10 +105,14 @@ fn differences(expected: &Value, actual: &Value) -> Vec<String> {
 fn compare(at: &str, expected: &Value, actual: &Value, lines: &mut Vec<String>) {
     match (expected, actual) {
         (Value::Object(left), Value::Object(right)) => {
-            let keys: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+            let keys: std::collections::BTreeSet<&String> =
+                left.keys().chain(right.keys()).collect();
             for key in keys {
                 let null = Value::Null;
-                let (left, right) = (left.get(key).unwrap_or(&null), right.get(key).unwrap_or(&null));
+                let (left, right) = (
+                    left.get(key).unwrap_or(&null),
+                    right.get(key).unwrap_or(&null),
+                );
                 compare(&format!("{at}/{key}"), left, right, lines);
             }
         }
@@ -118,7 +125,10 @@ fn wanted() -> Vec<Case> {
     let only = std::env::var("PLIMSOLL_CONTRACT_CASE").ok();
     case::all()
         .into_iter()
-        .filter(|case| only.as_ref().is_none_or(|only| case.name.contains(only.as_str())))
+        .filter(|case| {
+            only.as_ref()
+                .is_none_or(|only| case.name.contains(only.as_str()))
+        })
         .collect()
 }
 
@@ -197,6 +207,10 @@ fn record(cases: &[Case], answers: &Answers) {
     for (group, answers) in groups {
         let mut text = serde_json::to_string_pretty(&answers).unwrap();
         text.push('\n');
-        fs::write(case::directory("expected").join(format!("{group}.json")), text).unwrap();
+        fs::write(
+            case::directory("expected").join(format!("{group}.json")),
+            text,
+        )
+        .unwrap();
     }
 }

@@ -1,12 +1,7 @@
 //! What is in an image: configuration, history, and the files that its layers make together, read
 //! with a tar reader of their own.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::Read as _,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs, io::Read as _, path::Path};
 
 use plimsoll::oci::sha256;
 use serde_json::{Map, Value, json};
@@ -52,7 +47,13 @@ pub(super) fn answer(layout: &Path, base: &Files) -> Value {
         })
         .collect();
     let kept = config.as_object_mut().unwrap();
-    for key in ["created", "rootfs", "history", "moby.buildkit.buildinfo.v1", "moby.buildkit.cache.v0"] {
+    for key in [
+        "created",
+        "rootfs",
+        "history",
+        "moby.buildkit.buildinfo.v1",
+        "moby.buildkit.cache.v0",
+    ] {
         kept.remove(key);
     }
     let files = files(layout, &manifest);
@@ -61,7 +62,10 @@ pub(super) fn answer(layout: &Path, base: &Files) -> Value {
         .filter(|(path, line)| base.get(*path) != Some(*line))
         .map(|(path, line)| (path.clone(), json!(line)))
         .collect();
-    let gone: Vec<&String> = base.keys().filter(|path| !files.contains_key(*path)).collect();
+    let gone: Vec<&String> = base
+        .keys()
+        .filter(|path| !files.contains_key(*path))
+        .collect();
     json!({
         "config": sorted(config),
         "history": history,
@@ -80,8 +84,10 @@ pub(super) fn files_of(layout: &Path) -> Files {
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(map) => {
-            let sorted: BTreeMap<String, Value> =
-                map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            let sorted: BTreeMap<String, Value> = map
+                .into_iter()
+                .map(|(key, value)| (key, sorted(value)))
+                .collect();
             json!(sorted)
         }
         other => other,
@@ -109,7 +115,9 @@ fn files(layout: &Path, manifest: &Value) -> Files {
         let mut tar = Vec::new();
         match stored.get(..4) {
             Some([0x1f, 0x8b, ..]) => {
-                flate2::read::MultiGzDecoder::new(&stored[..]).read_to_end(&mut tar).unwrap();
+                flate2::read::MultiGzDecoder::new(&stored[..])
+                    .read_to_end(&mut tar)
+                    .unwrap();
             }
             Some([0x28, 0xb5, 0x2f, 0xfd]) => tar = zstd::decode_all(&stored[..]).unwrap(),
             _ => tar = stored,
@@ -161,7 +169,9 @@ fn apply(tree: &mut BTreeMap<String, Node>, mut tar: &[u8], count: &mut usize) {
             }
             let node = if kind.is_hard_link() {
                 let first = format!("/{}", link.trim_start_matches("./").trim_matches('/'));
-                tree.get(&first).unwrap_or_else(|| panic!("{path}: no {first}")).clone()
+                tree.get(&first)
+                    .unwrap_or_else(|| panic!("{path}: no {first}"))
+                    .clone()
             } else {
                 *count += 1;
                 Node {
@@ -208,7 +218,11 @@ fn lines(tree: &BTreeMap<String, Node>) -> Files {
     }
     tree.iter()
         .map(|(path, node)| {
-            let mode = if node.kind == "link" { 0o777 } else { node.mode };
+            let mode = if node.kind == "link" {
+                0o777
+            } else {
+                node.mode
+            };
             let mut line = format!("{} {mode:04o} {}:{}", node.kind, node.owner.0, node.owner.1);
             if node.kind == "file" {
                 line.push_str(&format!(" {} {}", node.size, node.digest));

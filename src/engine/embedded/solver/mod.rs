@@ -18,11 +18,7 @@ mod vertex;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-    sync::mpsc,
-};
+use std::{num::NonZeroUsize, path::Path, sync::mpsc};
 
 use serde::{Deserialize, Serialize};
 
@@ -57,8 +53,6 @@ pub struct Job {
     pub plan: BuildPlan,
     /// of this machine; the only one that can be built for
     pub platform: Platform,
-    /// cache directory
-    pub cache_dir: PathBuf,
     /// as the host allows
     pub snapshots: SnapshotMode,
     /// of the layers that are made
@@ -118,7 +112,7 @@ fn solve(
     let plan = &job.plan;
     check_platforms(job)?;
     let targets = CacheTarget::all(&plan.cache_to, &plan.root).map_err(|error| error.of(job))?;
-    let store = Store::open(&job.cache_dir, job.snapshots).map_err(host_error)?;
+    let store = Store::open(&job.plan.cache_dir, job.snapshots).map_err(host_error)?;
     let bases = Bases::new(
         &store,
         Settings {

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _},
+    num::NonZeroUsize,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
     sync::{
@@ -29,9 +30,12 @@ use crate::{
         embedded::{
             graph::Network,
             run::{Isolation, StepRunner},
+            solver::{self, Job},
             step::Runner as _,
+            store::{LayerCompression, SnapshotMode},
         },
     },
+    oci::Platform,
     registry::{
         RegistryOptions,
         auth::{AuthStore, Login},
@@ -223,45 +227,37 @@ fn build(request: Request, mut input: Input) -> Result<Built, BuildError> {
         "steps run in {}",
         runner.describe()
     )));
-    solve(
-        Job {
-            plan,
-            registry,
-            snapshots,
-            engine,
-        },
-        &runner,
-        &mut events,
-        &cancel,
-    )
-}
-
-/// What the solver needs.
-struct Job {
-    plan: crate::engine::BuildPlan,
-    registry: RegistryOptions,
-    snapshots: Snapshots,
-    engine: String,
-}
-
-fn solve(
-    job: Job,
-    _runner: &StepRunner,
-    _events: &mut dyn BuildEvents,
-    _cancel: &Cancel,
-) -> Result<Built, BuildError> {
-    let Job {
+    let job = Job {
         plan,
+        platform: host_platform(),
+        snapshots: match snapshots {
+            Snapshots::Overlay { userxattr } => SnapshotMode::Overlay { userxattr },
+            Snapshots::Copy { .. } => SnapshotMode::Copy,
+        },
+        compression: LayerCompression::default(),
         registry,
-        snapshots,
+        threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
         engine,
-    } = job;
-    drop((registry, snapshots));
-    Err(BuildError::Unsupported {
-        engine,
-        what: format!("building {} yet", plan.dockerfile.display()),
-        hint: None,
-    })
+    };
+    solver::build(&job, &runner, &mut events, &cancel)
+}
+
+/// What steps of this machine make images for, in Go's words.
+fn host_platform() -> Platform {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "x86" => "386",
+        "aarch64" => "arm64",
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        "powerpc64" => "ppc64",
+        "loongarch64" => "loong64",
+        other => other,
+    };
+    Platform {
+        os: "linux".to_owned(),
+        architecture: architecture.to_owned(),
+        variant: (architecture == "arm").then(|| "v7".to_owned()),
+    }
 }
 
 fn io_error<E: Into<io::Error>>(what: impl ToString) -> impl FnOnce(E) -> BuildError {
