@@ -149,6 +149,8 @@ fn build_plan(
         cache_to: value(&build.cache_to).unwrap_or_default(),
         mirrors: image.mirrors.clone(),
         add_hosts: values(&build.add_hosts),
+        cache_dir: image.cache_dir.clone().unwrap_or_default(),
+        limits: value(&build.limits).unwrap_or_default().bounds(),
         source_date_epoch: image.source_date_epoch,
         names: tags.iter().filter_map(name_of).collect(),
         output: image.output.clone().unwrap_or_default(),
@@ -299,7 +301,7 @@ impl Plan {
             EngineChoice::Auto => "the first engine within reach",
             EngineChoice::Buildkit => "BuildKit",
             EngineChoice::Docker => "the Docker Engine",
-            EngineChoice::Embedded => "the embedded builder",
+            EngineChoice::Embedded => "the embedded engine",
         };
         let mut step = format!(
             "build {} in {} with {engine} ({})",

@@ -322,6 +322,9 @@ pub struct EngineArgs {
     /// What builds: auto, buildkit, docker or embedded; `auto` prefers a BuildKit within reach
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<String>,
+    /// Directory of the embedded engine's cache; `plimsoll` in the user's cache directory when absent
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub cache_dir: Option<PathBuf>,
     /// Base image to take from elsewhere: reference or prefix of one = `oci:DIR[:TAG]` or another
     /// reference or prefix; repeatable
     #[arg(long, value_name = "FROM=TO")]

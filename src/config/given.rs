@@ -59,6 +59,7 @@ pub(super) const KEYS: &[Key] = &[
     key(&["cache-from"], "--cache-from", Split::Lines),
     key(&["cache-to"], "--cache-to", Split::Lines),
     key(&["engine"], "--engine", Split::One),
+    key(&["cache-dir"], "--cache-dir", Split::One),
     key(&["mirrors", "mirror"], "--mirror", Split::Lines),
     key(&["add-hosts", "add-host"], "--add-host", Split::Lines),
     key(&["output"], "--output", Split::One),
@@ -224,6 +225,9 @@ impl Given {
         self.add("cache-from", &args.cache_from);
         self.add("cache-to", &args.cache_to);
         self.add("engine", args.engine.as_slice());
+        let cache_dir = args.cache_dir.as_ref();
+        let cache_dir = cache_dir.map(|path| path.to_string_lossy().into_owned());
+        self.add("cache-dir", cache_dir.as_slice());
         self.add("mirrors", &args.mirror);
         self.add("add-hosts", &args.add_host);
         self.add("output", output.as_slice());

@@ -6,6 +6,7 @@
 
 use std::{io, path::PathBuf};
 
+mod amounts;
 mod ci;
 pub mod cli;
 mod cli_advisories;

@@ -105,6 +105,8 @@ impl Reader<'_> {
             cache_from: self.many("cache-from"),
             cache_to: self.many("cache-to"),
             engine: self.one("engine"),
+            cache_dir: self.one("cache-dir"),
+            limits: None,
             mirrors: self.map("mirrors"),
             add_hosts: self.map("add-hosts"),
             output: self.one("output"),

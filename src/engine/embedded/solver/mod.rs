@@ -53,6 +53,8 @@ pub struct Job {
     pub plan: BuildPlan,
     /// of this machine; the only one that can be built for
     pub platform: Platform,
+    /// cache directory
+    pub cache_dir: PathBuf,
     /// as the host allows
     pub snapshots: SnapshotMode,
     /// of the layers that are made
@@ -112,7 +114,7 @@ fn solve(
     let plan = &job.plan;
     check_platforms(job)?;
     let targets = CacheTarget::all(&plan.cache_to, &plan.root).map_err(|error| error.of(job))?;
-    let store = Store::open(&job.plan.cache_dir, job.snapshots).map_err(host_error)?;
+    let store = Store::open(&job.cache_dir, job.snapshots).map_err(host_error)?;
     let bases = Bases::new(
         &store,
         Settings {

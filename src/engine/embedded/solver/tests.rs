@@ -174,6 +174,7 @@ impl Project {
         let mut plan = self.plan.clone();
         plan.output = self.dir.path().join(format!("out{}", self.outputs));
         Job {
+            cache_dir: plan.cache_dir.clone(),
             plan,
             platform: Platform {
                 os: "linux".to_owned(),

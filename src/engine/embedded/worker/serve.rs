@@ -208,9 +208,11 @@ fn build(request: Request, mut input: Input) -> Result<Built, BuildError> {
     } else {
         Isolation::Chroot
     };
-    let words = match &snapshots {
-        Snapshots::Overlay { .. } => "overlay".to_owned(),
-        Snapshots::Copy { why } => format!("copies ({why})"),
+    let (snapshots, words) = match snapshots {
+        Snapshots::Overlay { userxattr } => {
+            (SnapshotMode::Overlay { userxattr }, "overlay".to_owned())
+        }
+        Snapshots::Copy { why } => (SnapshotMode::Copy, format!("copies ({why})")),
     };
     let network = match plan.network.as_deref() {
         Some("none") => Network::None,
@@ -227,36 +229,34 @@ fn build(request: Request, mut input: Input) -> Result<Built, BuildError> {
         "steps run in {}",
         runner.describe()
     )));
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let job = Job {
+        platform: this_platform(),
+        cache_dir: plan.cache_dir.clone(),
         plan,
-        platform: host_platform(),
-        snapshots: match snapshots {
-            Snapshots::Overlay { userxattr } => SnapshotMode::Overlay { userxattr },
-            Snapshots::Copy { .. } => SnapshotMode::Copy,
-        },
+        snapshots,
         compression: LayerCompression::default(),
         registry,
-        threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        threads,
         engine,
     };
     solver::build(&job, &runner, &mut events, &cancel)
 }
 
-/// What steps of this machine make images for, in Go's words.
-fn host_platform() -> Platform {
+/// In the words of images.
+fn this_platform() -> Platform {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
-        "x86" => "386",
         "aarch64" => "arm64",
-        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
-        "powerpc64" => "ppc64",
+        "x86" => "386",
+        "powerpc64" => "ppc64le",
         "loongarch64" => "loong64",
         other => other,
     };
     Platform {
-        os: "linux".to_owned(),
+        os: std::env::consts::OS.to_owned(),
         architecture: architecture.to_owned(),
-        variant: (architecture == "arm").then(|| "v7".to_owned()),
+        variant: None,
     }
 }
 
