@@ -19,14 +19,17 @@ mod engine;
 mod example;
 mod feeds;
 mod fixtures;
+mod forge;
 mod frontend;
 mod hostile;
 mod init;
 mod inventory;
 mod layers;
 mod pulling;
+mod pushing;
 mod reports;
 mod rpmdb;
+mod sbom;
 mod sources;
 mod sources_oracle;
 #[path = "../support/mod.rs"]

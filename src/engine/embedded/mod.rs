@@ -16,6 +16,7 @@
 pub mod base;
 mod engine;
 mod export;
+pub mod fetch;
 pub mod files;
 pub mod frontend;
 pub mod graph;

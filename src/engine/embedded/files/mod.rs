@@ -151,6 +151,15 @@ fn apply_copy(
     }
 }
 
+/// Names in a directory below another one; a link on the way is an error.
+pub(super) fn open_plain_directory(
+    root: &Path,
+    path: &Path,
+) -> Result<Vec<std::ffi::OsString>, FileError> {
+    let directory = Root::open(root)?.dir(&root::cleaned(path))?;
+    root::names(directory.as_fd()).map_err(|fault| FileError::io("listing", path, fault))
+}
+
 /// One source, taken apart.
 struct Wanted {
     pattern: String,
