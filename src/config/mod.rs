@@ -10,6 +10,7 @@ mod ci;
 pub mod cli;
 mod cli_advisories;
 mod cli_ci;
+mod cli_choices;
 mod cli_help;
 mod cli_init;
 mod cli_push;
