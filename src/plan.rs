@@ -69,6 +69,8 @@ pub struct ScanPlan {
     pub base: Option<String>,
     /// most days that the advisory data may be old
     pub max_age: i64,
+    /// Important errata do not fail the rule about vulnerabilities
+    pub critical_only: bool,
     /// whether the project needs privileges, when the user says so
     pub privileged: Option<bool>,
 }
@@ -187,6 +189,9 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         .as_ref()
         .and_then(|version| Tag::next_build(version.as_str(), NO_TAGS).ok());
     let advisories = value(&scan.advisories);
+    let critical_only = advisories
+        .as_ref()
+        .and_then(|advisories| value(&advisories.critical_only));
     let max_age = advisories.and_then(|advisories| value(&advisories.max_age));
     ScanPlan {
         image: config.scan.clone(),
@@ -206,6 +211,7 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         first_of,
         base: value(&scan.base),
         max_age: max_age.map_or(DEFAULT_MAX_AGE, |days| i64::from(days.0)),
+        critical_only: critical_only.unwrap_or(false),
         privileged: project.and_then(|project| value(&project.privileged)),
     }
 }

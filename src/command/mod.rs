@@ -254,7 +254,7 @@ fn given_image(cli: Cli, environment: &Environment) -> Cli {
         what: run.what.clone(),
         tag: run.name.tag.clone(),
         scan: run.scan.clone(),
-        ci: run.ci.clone(),
+        ci: run.ci.by_itself(),
         ..ScanArgs::default()
     };
     Cli {

@@ -344,6 +344,9 @@ pub struct PolicyArgs {
     /// Base image, when it cannot be told from the Dockerfile
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,
+    /// `free_of_critical_vulnerabilities` fails on Critical errata alone, not on Important ones
+    #[arg(long)]
+    pub critical_only: bool,
 }
 
 impl Cli {

@@ -263,6 +263,8 @@ section! {
         "source" source: String,
         /// Oldest age that still counts, in days: `7d`
         "max-age" max_age: Days,
+        /// `free_of_critical_vulnerabilities` fails on Critical errata alone; the grade does not change
+        "critical-only" critical_only: bool,
     } required []
 }
 

@@ -9,6 +9,7 @@ use std::{
 use super::evidence;
 use crate::{
     advisory::{
+        Severity,
         database::Database,
         grade::{AsOf, Data, health},
         matching::matches,
@@ -42,8 +43,9 @@ impl Advisories {
         Self { file, as_of }
     }
 
-    /// Lays an image beside them; the data may be `limit` days older than the time asked for.
-    pub fn facts(&self, inventory: &Inventory, limit: i64) -> Fact<AdvisoryFacts> {
+    /// Lays an image beside them; the data may be `limit` days older than the time asked for, and the
+    /// image fails by what is `least` or worse.
+    pub fn facts(&self, inventory: &Inventory, limit: i64, least: Severity) -> Fact<AdvisoryFacts> {
         let (file, packages) = match (&self.file, &inventory.packages) {
             (Fact::Known(file), Fact::Known(packages)) => (file, packages),
             (Fact::Unmet(reason), _) | (_, Fact::Unmet(reason)) => {
@@ -54,9 +56,11 @@ impl Advisories {
             Ok(database) => database,
             Err(error) => return Fact::Unmet(error.to_string()),
         };
-        let (evidence, unread) = evidence::evidence(inventory);
-        let mut matched = matches(&database, &evidence, &evidence::installed(packages));
-        matched.notes.extend(unread);
+        let found = evidence::evidence(inventory);
+        let evidence = found.evidence;
+        let installed = evidence::installed(packages, &found.history);
+        let mut matched = matches(&database, &evidence, &installed);
+        matched.notes.extend(found.unread);
         // a day that was asked for may lie ahead: that is a look into the future, not old data
         let limit = matches!(self.as_of, AsOf::Instant(_)).then_some(limit);
         let origin = database.origin();
@@ -74,6 +78,7 @@ impl Advisories {
         Fact::Known(AdvisoryFacts {
             health: health(&evidence, &matched, data, self.as_of),
             matched,
+            fails_from: least,
             as_of: self.as_of,
             data: database.as_of(),
             advisories: database.counts().advisories,

@@ -16,6 +16,7 @@ use std::{
 use tempfile::TempDir;
 
 use crate::{
+    advisory::Severity,
     dockerfile::{self, Dockerfile, Origins},
     engine::{
         BuildPlan, EngineEnvironment, buildkit::mirror, docker::DockerEngine, docker_address,
@@ -191,6 +192,8 @@ pub struct Request<'a> {
     pub advisories: &'a Advisories,
     /// most days that they may be old
     pub max_age: i64,
+    /// Important ones do not fail the image
+    pub critical_only: bool,
 }
 
 /// Reads the layers of one image and gathers everything else that checks ask for.
@@ -227,7 +230,12 @@ pub fn subject(
         }
         Fact::Unmet(reason) => tracing::info!(reason, "base image not known"),
     }
-    let advisories = request.advisories.facts(&inventory, request.max_age);
+    let least = if request.critical_only {
+        Severity::Critical
+    } else {
+        Severity::Important
+    };
+    let advisories = request.advisories.facts(&inventory, request.max_age, least);
     Ok(Subject {
         reference: request.reference.clone(),
         display_name: request.display_name.clone(),

@@ -206,6 +206,7 @@ fn request<'a>(
         privileged: plan.scan.privileged.unwrap_or(false),
         advisories: tools.advisories,
         max_age: plan.scan.max_age,
+        critical_only: plan.scan.critical_only,
     }
 }
 

@@ -167,12 +167,14 @@ pub(crate) fn cell(text: &str) -> String {
         })
 }
 
-/// A code span; a `|` would end the table cell even here.
+/// A code span, fenced by more backticks than it holds in a row; a `|` would end the table cell even
+/// here.
 fn code(text: &str) -> String {
     let text = view::printable(text).replace('|', "\\|");
-    if text.contains('`') {
-        format!("`` {text} ``")
-    } else {
-        format!("`{text}`")
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    if longest == 0 {
+        return format!("`{text}`");
     }
+    let fence = "`".repeat(longest + 1);
+    format!("{fence} {text} {fence}")
 }

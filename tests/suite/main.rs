@@ -20,6 +20,7 @@ mod example;
 mod feeds;
 mod fixtures;
 mod frontend;
+mod forge;
 mod hostile;
 mod init;
 mod inventory;
