@@ -98,9 +98,13 @@ impl Case {
             .1
     }
 
-    /// Whether it needs something that answers over the network.
-    pub(super) fn remote(&self) -> bool {
-        self.dockerfile().contains("@http@") || self.dockerfile().contains("@git@")
+    /// BuildKit takes a file of a context for the one that it has by path, size and time: each case
+    /// has times of its own.
+    fn first_time(&self) -> i64 {
+        let sum = self.name.bytes().fold(7_u64, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add(u64::from(byte))
+        });
+        FIRST_TIME + i64::try_from(sum % 90_000).unwrap() * 1000
     }
 
     /// Makes the context below `dir` and says what is to be built.
@@ -140,7 +144,7 @@ impl Case {
             }
         }
         made.push(plan.dockerfile.clone());
-        date(&root, &made);
+        date(&root, &made, self.first_time());
         plan
     }
 }
@@ -209,10 +213,10 @@ fn piped(program: &str, input: &[u8]) -> Vec<u8> {
 }
 
 /// Gives everything a time of its own, directories after what is in them.
-fn date(root: &Path, made: &[PathBuf]) {
+fn date(root: &Path, made: &[PathBuf], first: i64) {
     let mut directories = Vec::new();
     for (index, path) in made.iter().enumerate() {
-        set_time(path, FIRST_TIME + i64::try_from(index).unwrap());
+        set_time(path, first + i64::try_from(index).unwrap());
     }
     for entry in walkdir::WalkDir::new(root).sort_by_file_name() {
         let entry = entry.unwrap();
@@ -221,7 +225,7 @@ fn date(root: &Path, made: &[PathBuf]) {
         }
     }
     for (index, path) in directories.iter().enumerate() {
-        set_time(path, FIRST_TIME + 100_000 + i64::try_from(index).unwrap());
+        set_time(path, first + 500 + i64::try_from(index).unwrap());
     }
 }
 

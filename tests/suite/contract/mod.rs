@@ -13,6 +13,7 @@ mod tree;
 use std::{
     collections::BTreeMap,
     fs,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -24,7 +25,7 @@ use plimsoll::{
         BuildError, BuildEvent, BuildEvents, Cancel, Engine, EngineChoice, EngineEnvironment,
         connect,
     },
-    registry::auth::AuthStore,
+    registry::{RegistryOptions, auth::AuthStore},
 };
 use serde_json::{Value, json};
 
@@ -42,9 +43,16 @@ impl BuildEvents for Quiet {
 }
 
 /// Builds a case; an engine that refuses it answers `error`.
-fn build(case: &Case, engine: &dyn Engine, bases: &Bases, base: &Files) -> Value {
+fn build(
+    case: &Case,
+    engine: &dyn Engine,
+    bases: &Bases,
+    base: &Files,
+    change: &dyn Fn(&mut BuildPlan),
+) -> Value {
     let dir = tempfile::tempdir().unwrap();
-    let plan = case.plan(dir.path(), bases);
+    let mut plan = case.plan(dir.path(), bases);
+    change(&mut plan);
     match engine.build(&plan, &mut Quiet, &Cancel::new()) {
         Ok(built) => {
             let started = if case.dockerfile().contains("@base@")
@@ -66,15 +74,23 @@ fn build(case: &Case, engine: &dyn Engine, bases: &Bases, base: &Files) -> Value
     }
 }
 
-fn run(cases: &[Case], engine: &(dyn Engine + Sync), bases: &Bases, threads: usize) -> Answers {
+/// All cases on engines of their own, some at once.
+fn run(
+    cases: &[Case],
+    bases: &Bases,
+    threads: usize,
+    engine: &(dyn Fn() -> Box<dyn Engine> + Sync),
+    change: &(dyn Fn(&mut BuildPlan) + Sync),
+) -> Answers {
     let base = tree::files_of(&bases.layout("base"));
     let next = AtomicUsize::new(0);
     let answers = Mutex::new(Answers::new());
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
+                let engine = engine();
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let answer = build(case, engine, bases, &base);
+                    let answer = build(case, engine.as_ref(), bases, &base, change);
                     answers.lock().unwrap().insert(case.name.clone(), answer);
                 }
             });
@@ -162,21 +178,8 @@ fn a_real_buildkit_gives_the_recorded_answers() {
     };
     let bases = Bases::new(&busybox);
     let cases = wanted();
-    let answers = Mutex::new(Answers::new());
-    std::thread::scope(|scope| {
-        for part in cases.chunks(cases.len().div_ceil(4).max(1)) {
-            let (bases, answers, environment) = (&bases, &answers, &environment);
-            scope.spawn(move || {
-                let engine = connect(EngineChoice::Auto, environment).unwrap();
-                let base = tree::files_of(&bases.layout("base"));
-                for case in part {
-                    let answer = build(case, engine.as_ref(), bases, &base);
-                    answers.lock().unwrap().insert(case.name.clone(), answer);
-                }
-            });
-        }
-    });
-    let answers = answers.into_inner().unwrap();
+    let engine = || connect(EngineChoice::BuildKit, &environment).unwrap();
+    let answers = run(&cases, &bases, 4, &engine, &|_| {});
     if std::env::var("PLIMSOLL_CONTRACT_RECORD").is_ok_and(|value| value == "1") {
         return record(&cases, &answers);
     }
@@ -189,6 +192,62 @@ fn a_real_buildkit_gives_the_recorded_answers() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Cases that this engine answers differently, and why that stays.
+const KNOWN: &[(&str, &str)] = &[];
+
+#[test]
+fn the_embedded_engine_makes_the_images_that_buildkit_makes() {
+    let test = "the_embedded_engine_makes_the_images_that_buildkit_makes";
+    if !rustix::process::geteuid().is_root() {
+        return skipped(test, "files of other owners are made as root only");
+    }
+    let Some(busybox) = bases::busybox() else {
+        return skipped(test, "busybox-static is not installed");
+    };
+    let bases = Bases::new(&busybox);
+    let cache = tempfile::tempdir().unwrap();
+    let cases: Vec<Case> = wanted()
+        .into_iter()
+        .filter(|case| bases.has_git() || !case.dockerfile().contains("@git@"))
+        .collect();
+    let binary = Path::new(env!("CARGO_BIN_EXE_plimsoll"));
+    let engine = || -> Box<dyn Engine> {
+        Box::new(Embedded::new(RegistryOptions::default()).with_binary(binary.to_owned()))
+    };
+    let answers = run(&cases, &bases, 3, &engine, &|plan| {
+        plan.cache_dir = cache.path().join("cache");
+    });
+    let expected = expected();
+    let (mut equal, mut refused, mut wrong) = (0, Vec::new(), Vec::new());
+    for (name, answer) in &answers {
+        let lines = differences(&expected[name], answer);
+        let known = KNOWN.iter().any(|(known, _)| known == name);
+        if lines.is_empty() {
+            equal += 1;
+            assert!(
+                !known,
+                "{name} is as BuildKit's by now: take it off the list"
+            );
+        } else if answer.get("refused").is_some() {
+            refused.push(format!("{name}: {}", answer["error"]));
+        } else if !known {
+            wrong.push(format!("{name}\n{}", lines.join("\n")));
+        }
+    }
+    eprintln!(
+        "{equal} equal, {} refused, {} different",
+        refused.len(),
+        wrong.len()
+    );
+    eprintln!("refused:\n{}", refused.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 fn record(cases: &[Case], answers: &Answers) {

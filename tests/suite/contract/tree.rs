@@ -110,7 +110,7 @@ fn bytes(layout: &Path, descriptor: &Value) -> Vec<u8> {
 fn files(layout: &Path, manifest: &Value) -> Files {
     let mut tree: BTreeMap<String, Node> = BTreeMap::new();
     let mut count = 0;
-    for layer in manifest["layers"].as_array().unwrap() {
+    for layer in manifest["layers"].as_array().unwrap_or(&Vec::new()) {
         let stored = bytes(layout, layer);
         let mut tar = Vec::new();
         match stored.get(..4) {

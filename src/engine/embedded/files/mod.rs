@@ -181,11 +181,16 @@ impl Wanted {
         let below = root::cleaned(Path::new(below));
         let below = below.to_string_lossy();
         let plain = !has_wildcard(base) && !has_wildcard(&below);
-        let include = if below.is_empty() { "." } else { &below };
+        if below.is_empty() {
+            // `BuildKit` looks for a file of that name in the directory, and finds none.
+            return Err(FileError::NotFound {
+                path: error::shown(Path::new(base)),
+                excluded: false,
+            });
+        }
         Ok(Self {
             pattern: base.to_owned(),
-            // Everything, as `.` says; a pattern of that name would match nothing below.
-            filter: Filter::new((include != ".").then_some(include), &copy.exclude)?,
+            filter: Filter::new(Some(&below), &copy.exclude)?,
             required: plain.then(|| format!("{base}/{below}")),
         })
     }

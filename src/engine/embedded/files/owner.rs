@@ -1,14 +1,17 @@
 //! `--chown` and the owner of `WORKDIR`: names are those of the tree that is changed.
 
-use std::path::Path;
+use std::{os::fd::AsFd as _, path::Path};
 
-use super::{FileError, root::Root};
+use super::{
+    FileError,
+    root::{Root, names},
+};
 
 /// A passwd or group file longer than this is not read to its end.
 const LIMIT: u64 = 16 << 20;
 
 /// User and group that `user[:group]` means in a tree; a name that the tree does not know is 0, as
-/// in `BuildKit`.
+/// in `BuildKit`, and so is it an error to look for one where nothing is at all.
 pub(super) fn lookup(text: &str, tree: &Root) -> Result<(u32, u32), FileError> {
     let fault = || FileError::Owner(text.to_owned());
     let (user, group) = match text.split_once(':') {
@@ -48,6 +51,14 @@ fn number(text: &str) -> Option<Option<u32>> {
 /// Third and fourth field of the line that starts with a name; what is no number counts as 0.
 fn entry(tree: &Root, file: &str, name: &str) -> Result<Option<(u32, u32)>, FileError> {
     let Some(content) = tree.read(Path::new(file), LIMIT)? else {
+        let directory = tree.dir(Path::new(""))?;
+        let names = names(directory.as_fd())
+            .map_err(|fault| FileError::io("listing", Path::new(""), fault))?;
+        if names.is_empty() {
+            return Err(FileError::Refused(format!(
+                "`{name}` cannot be looked up in an empty tree, which has no {file}; use a number"
+            )));
+        }
         return Ok(None);
     };
     for line in content.split(|byte| *byte == b'\n') {

@@ -108,10 +108,9 @@ impl<'t> Source<'t> {
         };
         let (literal, wild) = parts.split_at(split);
         let literal: PathBuf = literal.iter().collect();
-        let base = match self.find(&literal) {
-            Ok(found) if is_dir(&found.stat) => found.path,
-            Ok(_) | Err(FileError::NotFound { .. }) => return Ok(Vec::new()),
-            Err(fault) => return Err(fault),
+        let base = match self.find(&literal)? {
+            found if is_dir(&found.stat) => found.path,
+            _ => return Ok(Vec::new()),
         };
         let mut found = Vec::new();
         self.walk(
