@@ -45,7 +45,6 @@ impl Given {
             exceptions: reader.exceptions().map(|rules| rules.map(Joined)),
             base: reader.one("base"),
             advisories: advisories.map(section),
-            ..Scan::default()
         };
         Settings {
             build: Some(section(reader.build())),

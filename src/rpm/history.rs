@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     database::{DatabaseError, Fault, Format, MAX_PACKAGES},
     package::Nevra,
-    sqlite::{self, Value},
+    sqlite::{self, Table, Value},
 };
 
 /// A package that dnf installed.
@@ -25,8 +25,6 @@ const DNF5: [i64; 4] = [1, 2, 3, 4];
 /// States of steps that failed. Those that were begun alone may have gone well: dnf5 leaves them so in
 /// images, and what is installed is told by rpm's own database.
 const FAILED: (i64, i64) = (2, 3);
-
-type Table = BTreeMap<i64, Vec<Value>>;
 
 /// Reads a history. `wal` is the content of the `-wal` file beside it. Of several installations of
 /// the same package the last one counts; what came from no repository is left out.

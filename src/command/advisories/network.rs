@@ -243,8 +243,8 @@ fn from_archive(
     // what is still unreadable in the archive is listed again
     intake.contents.origin_mut().unread.clear();
     let file = open(&part).map_err(io)?;
-    let size = file.metadata().map_err(io)?.len();
-    if let Err(error) = unpack(file, true, size, intake) {
+    let bytes = file.metadata().map_err(io)?.len();
+    if let Err(error) = unpack(file, true, bytes, intake) {
         Site::forget(&part).map_err(io)?;
         return Err(malformed(site, name, format!("it cannot be unpacked: {error}")).into());
     }

@@ -233,7 +233,7 @@ pub(super) fn unpack(
         Box::new(io::BufReader::new(counted))
     };
     entries(&mut *stream, &mut |name, content| {
-        intake.file(name, content)
+        intake.file(name, content);
     })
 }
 
