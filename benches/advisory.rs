@@ -18,9 +18,9 @@ use criterion::Criterion;
 use plimsoll::{
     advisory::{
         Advisory, csaf,
-        database::{Contents, Database},
+        database::{Contents, Coverage, Database},
         feed,
-        grade::{AsOf, health},
+        grade::{AsOf, Data, health},
         known_ends_of_life,
         matching::{Evidence, Installed, LayerEvidence, matches},
     },
@@ -160,9 +160,12 @@ fn image_against(
                 health(
                     evidence,
                     &matched,
-                    Some(database.as_of()),
+                    Some(Data {
+                        of: database.as_of(),
+                        coverage: Coverage::Declared,
+                        limit: Some(7),
+                    }),
                     AsOf::Instant(database.as_of()),
-                    Some(7),
                 )
             });
         },

@@ -29,6 +29,7 @@
 //! | | [`policy`] | profiles, exceptions, judgement, the token that push will ask for |
 //! | | [`report`] | formats |
 //! | reach | [`registry`], [`layout`] | images in registries, on disk |
+//! | | [`fetch`] | files of a web server: only when they changed, resumed where they broke off |
 //! | | [`engine`] | BuildKit |
 //! | | [`ci`], [`progress`] | what a run shows while it works |
 //! | run | [`config`], [`plan`] | all settings with their origins; what will be done, and why |
@@ -64,6 +65,7 @@ pub mod config;
 pub mod dockerfile;
 pub mod engine;
 pub mod error;
+pub mod fetch;
 pub mod finding;
 pub mod gather;
 pub mod inventory;

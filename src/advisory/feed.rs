@@ -87,6 +87,28 @@ pub fn id_of_path(path: &str) -> Option<AdvisoryId> {
     name.to_ascii_uppercase().replacen('_', ":", 1).parse().ok()
 }
 
+/// The day of a whole archive, by its name: `csaf_advisories_2025-02-15.tar.zst`, from midnight UTC.
+pub fn archive_date(name: &str) -> Option<Timestamp> {
+    let day = name
+        .strip_prefix("csaf_advisories_")
+        .or_else(|| name.strip_prefix("csaf_vex_"))?
+        .strip_suffix(".tar.zst")?;
+    let day: jiff::civil::Date = day.parse().ok().filter(|_| day.len() == 10)?;
+    Some(day.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+}
+
+/// The name is that of a whole archive.
+pub fn is_archive(name: &str) -> bool {
+    archive_date(name).is_some()
+}
+
+/// Reads a checksum file as `sha256sum` writes it; 64 hex digits in lower case.
+pub fn checksum(text: &str) -> Option<String> {
+    let sum = text.split_ascii_whitespace().next()?;
+    let good = sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit());
+    good.then(|| sum.to_ascii_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +126,31 @@ mod tests {
             r#"{"data": {"a": {"cpes": "x"}}}"#,
         ] {
             assert!(repositories(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_of_archives_have_a_day() {
+        let day = archive_date("csaf_advisories_2025-02-15.tar.zst").expect("a day");
+        assert_eq!(day.to_string(), "2025-02-15T00:00:00Z");
+        for bad in [
+            "csaf_advisories_2025-02-30.tar.zst",
+            "csaf_advisories_2025-02-15.tar",
+            "../csaf_advisories_2025-02-15.tar.zst",
+            "csaf_advisories_2025-02-15T10:00.tar.zst",
+            "<html>",
+        ] {
+            assert!(!is_archive(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn checksum_files_are_read_strictly() {
+        let sum = "AB".repeat(32);
+        let text = format!("{sum}  a.json\n");
+        assert_eq!(checksum(&text), Some(sum.to_lowercase()));
+        for bad in ["", "<html>", &sum[1..], &"x".repeat(64)] {
+            assert_eq!(checksum(bad), None, "{bad}");
         }
     }
 

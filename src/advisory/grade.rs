@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::{
     EndOfLife, Severity,
+    database::Coverage,
     matching::{Evidence, Matched},
 };
 
@@ -120,6 +121,11 @@ pub enum Unknown {
     /// nothing is known
     #[error("the advisory database is empty")]
     NoAdvisories,
+    /// what is known may not be all
+    #[error(
+        "the advisory database holds some of Red Hat's advisories alone, and an image that lacks none of them may lack another; fetch all with `plimsoll advisories update`, or say with `--complete` that the files are all"
+    )]
+    Partial,
     /// too little is known
     #[error(
         "the advisory data is of {of}, {days} days before {asked}, and {limit} are allowed; run `plimsoll advisories update`"
@@ -227,16 +233,20 @@ fn drops(
     flaws.chain(ended)
 }
 
-/// Grades an image whose packages were matched. `data` is the time the advisories are of; it may be
-/// `limit` days before the time asked for, `None` for any.
-pub fn health(
-    evidence: &Evidence,
-    matched: &Matched,
-    data: Option<Timestamp>,
-    as_of: AsOf,
-    limit: Option<i64>,
-) -> Health {
-    if let Some(why) = unknown(evidence, matched, data, as_of, limit) {
+/// The advisories that are graded by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Data {
+    /// the time they are of
+    pub of: Timestamp,
+    /// how much of the feed they are
+    pub coverage: Coverage,
+    /// most days that they may be older than the time asked for; `None` for any
+    pub limit: Option<i64>,
+}
+
+/// Grades an image whose packages were matched. There is no `data` when the database is empty.
+pub fn health(evidence: &Evidence, matched: &Matched, data: Option<Data>, as_of: AsOf) -> Health {
+    if let Some(why) = unknown(evidence, matched, data, as_of) {
         return Health::Unknown(why);
     }
     let flaws: Vec<_> = matched
@@ -254,9 +264,8 @@ pub fn health(
 fn unknown(
     evidence: &Evidence,
     matched: &Matched,
-    data: Option<Timestamp>,
+    data: Option<Data>,
     as_of: AsOf,
-    limit: Option<i64>,
 ) -> Option<Unknown> {
     if !evidence.is_rhel() {
         let os = evidence
@@ -276,11 +285,14 @@ fn unknown(
     let Some(data) = data else {
         return Some(Unknown::NoAdvisories);
     };
+    if !data.coverage.grades() {
+        return Some(Unknown::Partial);
+    }
     let asked = as_of.timestamp();
-    let age = asked.as_second() - data.as_second();
-    let limit = limit?;
+    let age = asked.as_second() - data.of.as_second();
+    let limit = data.limit?;
     (age > limit.saturating_mul(DAY)).then(|| Unknown::Outdated {
-        of: day(data),
+        of: day(data.of),
         days: age / DAY,
         asked: day(asked),
         limit,

@@ -47,6 +47,21 @@ impl AdvisoryId {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// What ids are sorted by, without keeping the text; `None` when it is no id.
+    pub(super) fn key(text: &str) -> Option<(AdvisoryKind, u16, u32)> {
+        let (prefix, rest) = text.split_once('-')?;
+        let kind = match prefix {
+            "RHSA" => AdvisoryKind::Security,
+            "RHBA" => AdvisoryKind::Bugfix,
+            "RHEA" => AdvisoryKind::Enhancement,
+            _ => return None,
+        };
+        let (year, number) = rest.split_once(':')?;
+        let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        (year.len() == 4 && digits(year) && digits(number)).then_some(())?;
+        Some((kind, year.parse().ok()?, number.parse().ok()?))
+    }
 }
 
 /// A text that is no erratum's id.
@@ -59,20 +74,11 @@ impl FromStr for AdvisoryId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parse = || {
-            let (prefix, rest) = text.split_once('-')?;
-            let kind = match prefix {
-                "RHSA" => AdvisoryKind::Security,
-                "RHBA" => AdvisoryKind::Bugfix,
-                "RHEA" => AdvisoryKind::Enhancement,
-                _ => return None,
-            };
-            let (year, number) = rest.split_once(':')?;
-            let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            (year.len() == 4 && digits(year) && digits(number)).then_some(())?;
+            let (kind, year, number) = Self::key(text)?;
             Some(Self {
                 kind,
-                year: year.parse().ok()?,
-                number: number.parse().ok()?,
+                year,
+                number,
                 text: text.to_owned(),
             })
         };

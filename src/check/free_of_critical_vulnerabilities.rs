@@ -13,7 +13,7 @@ use crate::{
     finding::{Finding, Verdict},
     oci::LayerIndex,
     rule::Rule,
-    subject::{AdvisoryFacts, Fact, Subject},
+    subject::{AdvisoryFacts, Fact, InBase, Subject},
 };
 
 crate::rule! {
@@ -70,7 +70,7 @@ impl Check for FreeOfCriticalVulnerabilities {
         let counts = |missing: &&Missing| missing.severity.counts() && missing.released <= now;
         let missing = facts.matched.missing.iter().filter(counts);
         let mut findings: Vec<Finding> = missing
-            .flat_map(|missing| findings(missing, now, subject))
+            .flat_map(|missing| findings(missing, facts, subject))
             .collect();
         findings.extend(ended(facts, now, subject));
         if findings.is_empty() {
@@ -92,12 +92,12 @@ impl Check for FreeOfCriticalVulnerabilities {
 }
 
 /// One for each layer that brought affected packages, so that each has the line to change.
-fn findings(missing: &Missing, now: Timestamp, subject: &Subject) -> Vec<Finding> {
+fn findings(missing: &Missing, facts: &AdvisoryFacts, subject: &Subject) -> Vec<Finding> {
     let mut layers: BTreeMap<LayerIndex, Vec<&Affected>> = BTreeMap::new();
     for package in &missing.packages {
         layers.entry(package.layer).or_default().push(package);
     }
-    let age = (now.as_second() - missing.released.as_second()) / 86_400;
+    let age = facts.age_days(missing);
     let finding = |(layer, packages): (LayerIndex, Vec<&Affected>)| {
         let each = packages
             .iter()
@@ -109,10 +109,11 @@ fn findings(missing: &Missing, now: Timestamp, subject: &Subject) -> Vec<Finding
             missing.severity,
             each.join(", ")
         );
-        let mut finding = Finding::new(format!("{}@{}", missing.id, layer), message)
+        // The id alone: layers move when an instruction is put in, and versions when one is updated.
+        let mut finding = Finding::new(&*missing.id, message)
             .at(subject.at_layer(layer))
             .in_layer(layer)
-            .remedy("build on a newer base image, or update the packages in the Dockerfile");
+            .remedy(remedy(facts, &packages));
         finding.package = packages
             .first()
             .map(|package| package.installed.to_string());
@@ -120,6 +121,31 @@ fn findings(missing: &Missing, now: Timestamp, subject: &Subject) -> Vec<Finding
         finding
     };
     layers.into_iter().map(finding).collect()
+}
+
+/// What mends it: a rebuild when the base has the fix by now, else an update in the Dockerfile.
+fn remedy(facts: &AdvisoryFacts, packages: &[&Affected]) -> String {
+    let unknown = "build on a newer base image, or update the packages in the Dockerfile";
+    let Fact::Known(base) = &facts.base else {
+        return unknown.to_owned();
+    };
+    let states: Vec<_> = packages
+        .iter()
+        .filter_map(|package| facts.in_base(package))
+        .collect();
+    if states.iter().all(|state| matches!(state, InBase::Fixed(_))) {
+        format!("{} has the fix: build anew on it", base.reference)
+    } else if states
+        .iter()
+        .any(|state| matches!(state, InBase::NotFixed(_)))
+    {
+        format!(
+            "{} lacks the fix too: update the packages in the Dockerfile",
+            base.reference
+        )
+    } else {
+        "update the packages in the Dockerfile".to_owned()
+    }
 }
 
 fn ended(facts: &AdvisoryFacts, now: Timestamp, subject: &Subject) -> Vec<Finding> {
@@ -197,6 +223,7 @@ mod tests {
             data: "2024-01-31T00:00:00Z".parse().expect("a time"),
             advisories: 3,
             source: String::new(),
+            base: Fact::Unmet("no base given".to_owned()),
         });
         let only = |rule: &Rule| rule.id == "free_of_critical_vulnerabilities";
         assess(&subject, only).remove(0).outcome

@@ -4,10 +4,10 @@
 //! What a failure weighs is not decided here but in [`crate::policy`].
 
 use crate::{
-    advisory::grade::Health,
+    advisory::grade::{Health, Unknown},
     finding::{Assessment, Outcome, Verdict},
     rule::{Level, Rule},
-    subject::{Fact, Subject},
+    subject::{AdvisoryFacts, Fact, Subject},
 };
 
 mod base;
@@ -61,12 +61,22 @@ impl Need {
             Self::Advisories => match &subject.advisories {
                 Fact::Unmet(reason) => Some(reason.clone()),
                 Fact::Known(facts) => match &facts.health {
+                    // what is known to be missing is missing, however little else is known
+                    Health::Unknown(Unknown::Partial) if lacks_what_counts(facts) => None,
                     Health::Unknown(why) => Some(why.to_string()),
                     Health::Graded { .. } => None,
                 },
             },
         }
     }
+}
+
+fn lacks_what_counts(facts: &AdvisoryFacts) -> bool {
+    let now = facts.as_of.timestamp();
+    let missing = &facts.matched.missing;
+    missing
+        .iter()
+        .any(|one| one.severity.counts() && one.released <= now)
 }
 
 fn reason<T>(fact: &Fact<T>) -> Option<String> {

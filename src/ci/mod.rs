@@ -1,7 +1,29 @@
-//! The CI a run stands in, as far as its log is concerned: foldable groups, masks, and a fence
-//! around output that is not ours. Deliberately knows no API.
+//! The CI a run stands in: its log (foldable groups, masks, a fence around output that is not ours),
+//! its files (outputs, summary, results), and the forge's API ([`github`], [`gitlab`]).
+//!
+//! Knows no configuration and no exit code; what is wanted of all this is decided above.
+
+pub mod api;
+pub mod azure;
+mod fault;
+pub mod files;
+pub mod github;
+pub mod gitlab;
+pub mod outputs;
+mod sticky;
+pub mod text;
+
+pub use fault::{CiError, What};
 
 use crate::secret::Secret;
+
+/// A word that nobody can guess, from inside a build or a repository: hash maps are seeded from the
+/// system's random source.
+pub(crate) fn unguessable() -> String {
+    use std::hash::{BuildHasher as _, RandomState};
+    let word = || RandomState::new().hash_one(0u8);
+    format!("plimsoll-{:016x}{:016x}", word(), word())
+}
 
 /// Which log the run writes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -10,6 +32,8 @@ pub enum Ci {
     GitHub,
     /// GitLab CI: section markers
     GitLab,
+    /// Azure Pipelines: logging commands
+    Azure,
     /// anything else
     #[default]
     Plain,
@@ -23,6 +47,7 @@ impl Ci {
             Self::GitLab => Some(format!(
                 "\u{1b}[0Ksection_start:{unix}:{name}\r\u{1b}[0K{title}"
             )),
+            Self::Azure => Some(format!("##[group]{}", one_line(title))),
             Self::Plain => None,
         }
     }
@@ -32,6 +57,7 @@ impl Ci {
         match self {
             Self::GitHub => Some("::endgroup::".to_owned()),
             Self::GitLab => Some(format!("\u{1b}[0Ksection_end:{unix}:{name}\r\u{1b}[0K")),
+            Self::Azure => Some("##[endgroup]".to_owned()),
             Self::Plain => None,
         }
     }
@@ -48,10 +74,12 @@ impl Ci {
     }
 
     /// Text of others, so that the CI does not obey it. GitHub looks for its older commands, `##[…]`,
-    /// anywhere in a line; those of today are known by how a line begins, which is ours.
+    /// anywhere in a line; those of today are known by how a line begins, which is ours. Azure looks
+    /// for all of its own anywhere.
     pub fn harmless(self, text: &str) -> String {
         match self {
             Self::GitHub => text.replace("##[", "# #["),
+            Self::Azure => text.replace("##[", "# #[").replace("##vso[", "# #vso["),
             Self::GitLab | Self::Plain => text.to_owned(),
         }
     }
@@ -59,8 +87,16 @@ impl Ci {
     /// Asks the CI to hide a secret in everything that follows. GitLab has no such command.
     pub fn mask(self, secret: &Secret) -> Option<String> {
         let text = secret.expose_str().filter(|text| !text.trim().is_empty())?;
-        (self == Self::GitHub).then(|| format!("::add-mask::{}", escape_data(text)))
+        match self {
+            Self::GitHub => Some(format!("::add-mask::{}", escape_data(text))),
+            Self::Azure => Some(format!("##vso[task.setsecret]{}", azure::escape_data(text))),
+            Self::GitLab | Self::Plain => None,
+        }
     }
+}
+
+fn one_line(text: &str) -> String {
+    text.replace(['\r', '\n'], " ")
 }
 
 /// Escapes the data of a workflow command (actions/toolkit, `escapeData`).

@@ -50,6 +50,18 @@ pub(super) fn with_inputs(
     let Some((username, password)) = environment.login() else {
         return store;
     };
+    for registry in registries(plans) {
+        let login = Login::Basic {
+            username: username.clone(),
+            password: password.clone(),
+        };
+        store = store.with_login(&registry, login);
+    }
+    store
+}
+
+/// The registries of the images at hand.
+pub(super) fn registries(plans: &[Plan]) -> Vec<String> {
     let given = |plan: &Plan| {
         plan.scan
             .image
@@ -65,14 +77,7 @@ pub(super) fn with_inputs(
         .collect();
     registries.sort_unstable();
     registries.dedup();
-    for registry in registries {
-        let login = Login::Basic {
-            username: username.clone(),
-            password: password.clone(),
-        };
-        store = store.with_login(&registry, login);
-    }
-    store
+    registries
 }
 
 /// Directories with certificates of registries, as docker and podman have them.

@@ -2,6 +2,8 @@
 //! arguments, environment and streams come in.
 
 mod advisories;
+mod console;
+mod deliver;
 mod init;
 mod logins;
 mod reports;
@@ -15,20 +17,21 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use console::{colored, console};
+
 use crate::{
     advisory::grade::AsOf,
     check,
-    ci::Ci,
     config::{
-        self, Cli, Config, Environment, Words,
-        cli::{ColorChoice, Command, ProgressChoice},
+        self, Cli, Environment, Words,
+        cli::{Command, ScanArgs},
     },
     engine::{Cancel, EngineEnvironment},
     error::{Error, ExitCode},
     gather::{Advisories, Reach},
     pipeline::{self, Tools},
     plan,
-    progress::{Console, Mode, Redactor},
+    progress::Console,
     registry::{RegistryOptions, auth::AuthStore},
 };
 
@@ -60,6 +63,7 @@ pub fn run(mut process: Process<'_>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &environment, &mut process),
     };
+    let cli = given_image(cli, &environment);
     let color = colored(cli.global.color, &environment, process.stderr_is_terminal);
     match dispatch(&cli, &environment, process) {
         Ok(code) => code,
@@ -87,10 +91,9 @@ fn dispatch(
             init::run(args, &process.directory, interactive)?.into_bytes()
         }
         Command::Advisories(command) => {
-            let stderr = process.stderr.clone();
-            let tell = |text: &str| say(&stderr, text);
+            let console = console(cli, environment, Vec::new(), &process);
             let now = (process.now)();
-            advisories::run(command, environment, &process.directory, now, &tell)?.into_bytes()
+            advisories::run(command, environment, &process.directory, now, &console)?.into_bytes()
         }
         Command::Login(args) => {
             let options = RegistryOptions::default();
@@ -155,14 +158,6 @@ fn tell(process: &Process<'_>, lines: &[String]) -> ExitCode {
     ExitCode::Success
 }
 
-fn colored(choice: ColorChoice, environment: &Environment, terminal: bool) -> bool {
-    match choice {
-        ColorChoice::Always => true,
-        ColorChoice::Never => false,
-        ColorChoice::Auto => terminal && !environment.no_color(),
-    }
-}
-
 /// `run`, `check`, `build`, `scan` and `push`: one pipeline, other stages.
 fn stages(
     cli: &Cli,
@@ -173,12 +168,17 @@ fn stages(
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let config = config::load(cli, environment, &process.directory, today, &words())?;
     let plans = plan::plan(&config);
-    let console = console(cli, environment, &config, process);
+    let images = config.images.iter();
+    let secrets = images.flat_map(|image| image.secrets.values().cloned());
+    let secrets = secrets.chain(config.ci.secrets());
+    let console = console(cli, environment, secrets.collect(), process);
     for warning in &config.warnings {
         console.warn(warning);
     }
     if config.dry_run {
-        let text = plan::describe(&plans, &config.reports, cli.global.verbose > 0);
+        let mut text = plan::describe(&plans, &config.reports, cli.global.verbose > 0);
+        let http = RegistryOptions::default();
+        text += &deliver::plan(&config, environment, &console, &http, &plans);
         write_out(process.stdout, text.as_bytes())?;
         return Ok(ExitCode::Success);
     }
@@ -189,23 +189,35 @@ fn stages(
     // A prediction asks nobody, so that nothing of theirs need be in order.
     let auth = match cli.command {
         Command::Check(_) => AuthStore::new(),
-        _ => logins::with_inputs(logins::auth_store(environment)?, environment, &plans),
+        _ => {
+            let store = logins::with_inputs(logins::auth_store(environment)?, environment, &plans);
+            deliver::with_identity(store, &config, environment, &console)
+        }
     };
-    let reach = reach(environment, auth, signals.cancel());
+    let mut reach = reach(environment, auth, signals.cancel());
+    if config.plain_http {
+        reach.registry.insecure = logins::registries(&plans);
+    }
     let database = advisories::database_path(environment);
-    let advisories = Advisories::read(database.as_deref(), as_of(cli, environment, now)?);
+    let as_of = as_of(cli, environment, now)?;
+    let advisories = Advisories::read(database.as_deref(), as_of);
     let tools = Tools {
         advisories: &advisories,
         reach: &reach,
         console: &console,
         cancel: signals.cancel(),
         now,
+        documented: documented(environment, as_of),
     };
     let color = colored(cli.global.color, environment, process.stdout_is_terminal);
     let stderr_color = colored(cli.global.color, environment, process.stderr_is_terminal);
     let mut codes = Vec::new();
+    let mut delivery = deliver::Delivery::new(&config, environment, &console, &reach.registry);
     for plan in &plans {
         let mut done = pipeline::run(plan, &tools);
+        if let Some(report) = &mut done.report {
+            *report = report.redacted(&|text| console.hide(text));
+        }
         if let (Some(error), Some(code)) = (&mut done.error, signals.received()) {
             let terminated = code == ExitCode::Terminated;
             *error = Error::Interrupted { terminated };
@@ -224,8 +236,31 @@ fn stages(
         if let Some(code) = signals.received() {
             return Ok(code);
         }
+        delivery.add(plan, done, several);
     }
-    Ok(verdict(&codes, config.exit_zero))
+    let code = verdict(&codes, config.exit_zero);
+    delivery.finish(verdict(&codes, false), code);
+    Ok(code)
+}
+
+/// `run` with an image among its inputs is `scan` of that image: an action has one command line.
+fn given_image(cli: Cli, environment: &Environment) -> Cli {
+    let (Command::Run(run), Some(image)) = (&cli.command, environment.image_to_scan()) else {
+        return cli;
+    };
+    let scan = ScanArgs {
+        image,
+        platform: run.build.platform.clone(),
+        what: run.what.clone(),
+        tag: run.name.tag.clone(),
+        scan: run.scan.clone(),
+        ci: run.ci.clone(),
+        ..ScanArgs::default()
+    };
+    Cli {
+        command: Command::Scan(Box::new(scan)),
+        ..cli
+    }
 }
 
 /// The day that was asked for, else now.
@@ -244,6 +279,15 @@ fn as_of(cli: &Cli, environment: &Environment, now: jiff::Timestamp) -> Result<A
         None => variable.transpose()?,
     };
     Ok(day.map_or(AsOf::Instant(now), AsOf::Day))
+}
+
+/// What package lists are dated by: `SOURCE_DATE_EPOCH`, else the time of the grade. Whether the
+/// variable can be read was found out with the configuration.
+fn documented(environment: &Environment, as_of: AsOf) -> jiff::Timestamp {
+    let epoch = environment.text("SOURCE_DATE_EPOCH");
+    let epoch = epoch.and_then(|seconds| seconds.trim().parse().ok());
+    let epoch = epoch.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    epoch.unwrap_or_else(|| as_of.timestamp())
 }
 
 /// The failed step's last words, then the error itself.
@@ -294,59 +338,6 @@ fn words() -> Words {
         rules: text::RULE_IDS.as_slice(),
         formats: text::FORMATS.as_slice(),
     }
-}
-
-fn console(
-    cli: &Cli,
-    environment: &Environment,
-    config: &Config,
-    process: &Process<'_>,
-) -> Console {
-    let plain = if process.stderr_is_terminal && !environment.is_ci() {
-        Mode::Tty
-    } else {
-        Mode::Plain
-    };
-    let mode = match (cli.global.quiet, cli.global.progress) {
-        (2.., _) => Mode::Silent,
-        (1, _) | (_, ProgressChoice::None) => Mode::None,
-        (_, ProgressChoice::Tty) => Mode::Tty,
-        (_, ProgressChoice::Plain) => Mode::Plain,
-        (_, ProgressChoice::Auto) => plain,
-    };
-    let ci = if environment.github().is_some() {
-        Ci::GitHub
-    } else if environment.gitlab().is_some() {
-        Ci::GitLab
-    } else {
-        Ci::Plain
-    };
-    let mut secrets = environment.secrets();
-    secrets.extend(
-        config
-            .images
-            .iter()
-            .flat_map(|image| image.secrets.values().cloned()),
-    );
-    let console = Console::new(
-        process.stderr.clone(),
-        mode,
-        ci,
-        Redactor::new(secrets.clone()),
-        || jiff_now().as_second(),
-    );
-    console.mask(&secrets);
-    match cli.global.verbose {
-        0 => {}
-        1 => console.show_events(tracing::Level::INFO),
-        _ => console.show_events(tracing::Level::DEBUG),
-    }
-    console
-}
-
-#[expect(clippy::disallowed_methods, reason = "the clock is read at the edge")]
-fn jiff_now() -> jiff::Timestamp {
-    jiff::Timestamp::now()
 }
 
 /// Registries and engines as the environment describes them.

@@ -123,7 +123,7 @@ fn readable(file: &fs::File) -> io::Result<()> {
     file.set_permissions(fs::Permissions::from_mode(0o644))
 }
 
-fn path_for(path: &Path, name: Option<&str>) -> PathBuf {
+pub(super) fn path_for(path: &Path, name: Option<&str>) -> PathBuf {
     let Some(name) = name else {
         return path.to_owned();
     };

@@ -9,11 +9,11 @@ use clap::{
 };
 use clap_complete::Shell;
 
-pub use super::cli_advisories::AdvisoriesCommand;
 pub use super::cli_choices::{ColorChoice, ProgressChoice};
 use super::cli_help as help;
 pub use super::cli_init::{CiKind, InitArgs};
 pub use super::cli_push::{LoginArgs, LogoutArgs, PushArgs, RunPushArgs, TransferArgs};
+pub use super::{cli_advisories::AdvisoriesCommand, cli_ci::CiArgs};
 
 /// From a repository's Dockerfile to a certified container image.
 #[derive(Debug, Clone, Parser)]
@@ -169,6 +169,9 @@ pub struct RunArgs {
     /// how it is assessed
     #[command(flatten)]
     pub scan: PolicyArgs,
+    /// who is told
+    #[command(flatten)]
+    pub ci: CiArgs,
 }
 
 /// `plimsoll check`.
@@ -235,6 +238,9 @@ pub struct ScanArgs {
     /// Grade as of this day (UTC, `YYYY-MM-DD`) instead of now, with the advisories that are known
     #[arg(long, value_name = "DATE", help_heading = "Scan options")]
     pub as_of: Option<jiff::civil::Date>,
+    /// who is told
+    #[command(flatten)]
+    pub ci: CiArgs,
 }
 
 /// Context and Dockerfile.

@@ -9,10 +9,15 @@ use clap::{Subcommand, ValueHint};
 pub enum AdvisoriesCommand {
     /// Take over Red Hat's CSAF advisories; older versions of what is held are never taken
     Update {
-        /// Directory or archive (`.tar`, `.tar.zst`) with the documents, and beside them, when there
-        /// are any, `repository-to-cpe.json`, `changes.csv` and `deletions.csv`
-        #[arg(long, value_name = "DIR|ARCHIVE", value_hint = ValueHint::AnyPath)]
-        from: PathBuf,
+        /// Address of a feed, or a directory or archive (`.tar`, `.tar.zst`) with documents and beside
+        /// them, when there are any, `repository-to-cpe.json`, `changes.csv`, `deletions.csv`,
+        /// `lifecycle.tsv`; Red Hat's own feed when absent
+        #[arg(long, value_name = "URL|DIR|ARCHIVE", value_hint = ValueHint::AnyPath)]
+        from: Option<PathBuf>,
+        /// The files given are all advisories that count; without this, or an archive or list that
+        /// shows it, no image gets a grade by them
+        #[arg(long)]
+        complete: bool,
         /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         database: Option<PathBuf>,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 
 use super::{
+    ci::CiConfig,
     decode::Value as _,
     file::Settings,
     sourced::{Listed, Origin, Sourced},
@@ -25,6 +26,8 @@ pub struct Config {
     pub dry_run: bool,
     /// exit with 0 although the image was rejected or not assessed
     pub exit_zero: bool,
+    /// the registries of the images may be spoken to without TLS
+    pub plain_http: bool,
     /// reports to write; paths are absolute, no two go to the same place; empty when nobody asked
     /// for one
     pub reports: Vec<Sourced<ReportTo>>,
@@ -34,6 +37,8 @@ pub struct Config {
     pub force: bool,
     /// the image that `scan` or `push` was given
     pub scan: Option<String>,
+    /// what the forge and the CI are told
+    pub ci: CiConfig,
     /// what the user should know, although nothing is wrong
     pub warnings: Vec<String>,
 }

@@ -56,6 +56,8 @@ pub struct GitHub {
     pub api_url: Option<String>,
     /// number of the run
     pub run_id: Option<String>,
+    /// who started it
+    pub actor: Option<String>,
     /// debug logging was asked for
     pub debug: bool,
 }
@@ -77,6 +79,10 @@ pub struct GitLab {
     pub server_url: Option<String>,
     /// web address of the job
     pub job_url: Option<String>,
+    /// address of the REST API
+    pub api_url: Option<String>,
+    /// number of the project
+    pub project_id: Option<u64>,
 }
 
 /// How the docker tools reach their daemon and logins.
@@ -229,22 +235,58 @@ impl Environment {
             .cloned()
     }
 
+    /// A token of GitLab that may write: the input, else `GITLAB_TOKEN`. The job's own may not.
+    pub fn gitlab_token(&self) -> Option<Secret> {
+        let input = self.setting("gitlab-token").map(|(_, token)| token);
+        input.or_else(|| self.secret("GITLAB_TOKEN")).cloned()
+    }
+
+    /// Where the workflow asks for its identity, and the token for asking.
+    pub fn identity(&self) -> Option<(String, Secret)> {
+        let url = self.text("ACTIONS_ID_TOKEN_REQUEST_URL")?;
+        let token = self.secret("ACTIONS_ID_TOKEN_REQUEST_TOKEN")?;
+        Some((url.to_owned(), token.clone()))
+    }
+
+    /// Whether Azure Pipelines runs this.
+    pub fn is_azure(&self) -> bool {
+        self.text("TF_BUILD")
+            .is_some_and(|text| text.eq_ignore_ascii_case("true"))
+    }
+
+    /// User name for a registry.
+    pub fn username(&self) -> Option<&str> {
+        self.setting("username")
+            .and_then(|(_, user)| user.expose_str())
+    }
+
     /// User name and password or registry key that the inputs or variables give for a registry.
     pub fn login(&self) -> Option<(String, Secret)> {
         let (_, password) = self.setting("password")?;
-        let user = self
-            .setting("username")
-            .and_then(|(_, user)| user.expose_str());
-        Some((user.unwrap_or("unused").to_owned(), password.clone()))
+        let user = self.username().unwrap_or("unused");
+        Some((user.to_owned(), password.clone()))
     }
 
     /// The values that must never be printed: tokens, passwords, and what `secrets` gave.
     pub fn secrets(&self) -> Vec<Secret> {
-        let settings = ["token", "github-token", "password", "secrets"];
+        let settings = [
+            "token",
+            "github-token",
+            "gitlab-token",
+            "password",
+            "secrets",
+        ];
         let settings = settings
             .iter()
             .filter_map(|name| Some(self.setting(name)?.1.clone()));
-        let variables = ["GITHUB_TOKEN", "CI_JOB_TOKEN", "CI_REGISTRY_PASSWORD"];
+        let variables = [
+            "GITHUB_TOKEN",
+            "GITLAB_TOKEN",
+            "CI_JOB_TOKEN",
+            "CI_REGISTRY_PASSWORD",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+            "ACTIONS_RUNTIME_TOKEN",
+        ];
         settings
             .chain(
                 variables
@@ -254,11 +296,20 @@ impl Environment {
             .collect()
     }
 
+    /// An image that the inputs give for `run` to scan instead of building one.
+    pub fn image_to_scan(&self) -> Option<String> {
+        let (_, image) = self.setting("image-ref")?;
+        image.expose_str().map(|image| image.trim().to_owned())
+    }
+
     /// The docker tools' variables.
     pub fn docker(&self) -> Docker {
         let text = |name| self.text(name).map(str::to_owned);
         Docker {
-            host: text("DOCKER_HOST"),
+            host: self
+                .setting("docker-host")
+                .and_then(|(_, host)| host.expose_str().map(str::to_owned))
+                .or_else(|| text("DOCKER_HOST")),
             context: text("DOCKER_CONTEXT"),
             config: self.path("DOCKER_CONFIG"),
             cert_path: self.path("DOCKER_CERT_PATH"),
@@ -285,6 +336,7 @@ impl Environment {
             server_url: text("GITHUB_SERVER_URL"),
             api_url: text("GITHUB_API_URL"),
             run_id: text("GITHUB_RUN_ID"),
+            actor: text("GITHUB_ACTOR"),
             debug: self.text("RUNNER_DEBUG") == Some("1"),
         })
     }
@@ -300,6 +352,8 @@ impl Environment {
             merge_request: text("CI_MERGE_REQUEST_IID"),
             server_url: text("CI_SERVER_URL"),
             job_url: text("CI_JOB_URL"),
+            api_url: text("CI_API_V4_URL"),
+            project_id: self.text("CI_PROJECT_ID").and_then(|id| id.parse().ok()),
         })
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use jiff::civil::Date;
 
 use super::{
+    ci::Ci,
     decode::{Decoder, Map},
     lists::{Joined, Tags},
     section::section,
@@ -44,6 +45,8 @@ section! {
         "rebuild" rebuild: Rebuild,
         /// Who is told
         "notify" notify: Notify,
+        /// What the forge and the CI are told of a run
+        "ci" ci: Ci,
         /// Items of the certification checklist that only a person can tick
         "checklist" checklist: Vec<Attestation>,
         /// Stages of `plimsoll run`: `check`, `build`, `scan`, `push`; all but `push` when absent

@@ -2,7 +2,7 @@
 //! names each key everywhere, one function makes settings of them.
 
 use super::{
-    cli::{Command, DockerfileArgs, EngineArgs, NameArgs, PolicyArgs},
+    cli::{CiArgs, Command, DockerfileArgs, EngineArgs, NameArgs, PolicyArgs},
     environment::Environment,
     fault::Faults,
     sourced::Origin,
@@ -39,6 +39,7 @@ pub(super) const KEYS: &[Key] = &[
     key(&["stages"], "STAGE", Split::Words),
     key(&["dry-run"], "--dry-run", Split::One),
     key(&["exit-zero"], "--exit-zero", Split::One),
+    key(&["fail-build"], "", Split::One),
     key(&["format", "output-format"], "--format", Split::Words),
     key(&["report"], "--report", Split::Words),
     key(&["context"], "--context", Split::One),
@@ -63,15 +64,43 @@ pub(super) const KEYS: &[Key] = &[
     key(&["output"], "--output", Split::One),
     key(&["tags", "tag"], "--tag", Split::Words),
     key(&["image"], "--image", Split::One),
+    key(&["registry"], "", Split::One),
+    key(&["image-ref"], "", Split::One),
+    key(&["tls-verify"], "", Split::One),
+    key(&["docker-host"], "", Split::One),
     key(&["push"], "--push", Split::One),
     key(&["mount-from"], "--mount-from", Split::Words),
     key(&["force"], "--force", Split::One),
     key(&["profile"], "--profile", Split::One),
     key(&["only"], "--only", Split::Words),
-    key(&["skip"], "--skip", Split::Lines),
+    key(&["skip", "ignore"], "--skip", Split::Lines),
     key(&["require"], "--require", Split::Words),
     key(&["base"], "--base", Split::One),
     key(&["as-of"], "--as-of", Split::One),
+    key(
+        &["upload-sarif", "advanced-security"],
+        "--upload-sarif",
+        Split::One,
+    ),
+    key(
+        &["wait-for-processing"],
+        "--wait-for-processing",
+        Split::One,
+    ),
+    key(&["category"], "--category", Split::One),
+    key(&["ref"], "--ref", Split::One),
+    key(&["sha"], "--sha", Split::One),
+    key(&["check-run"], "--check-run", Split::One),
+    key(&["comment"], "--comment", Split::One),
+    key(&["status"], "--status", Split::One),
+    key(&["annotations"], "--annotations", Split::One),
+    key(&["job-summary"], "--job-summary", Split::One),
+    key(&["token-file"], "--token-file", Split::One),
+    key(&["dotenv"], "--dotenv", Split::One),
+    key(&["results-dir"], "--results-dir", Split::One),
+    key(&["registry-oidc"], "--registry-oidc", Split::One),
+    key(&["ci-dry-run"], "--ci-dry-run", Split::One),
+    key(&["gitlab-token"], "", Split::One),
     key(&["username"], "", Split::One),
     key(&["password"], "", Split::One),
     key(&["token", "github-token"], "", Split::One),
@@ -126,6 +155,7 @@ impl Given {
                 given.policy(&run.scan);
                 given.add("push", &yes(run.push.push));
                 given.add("mount-from", &run.push.transfer.mount_from);
+                given.ci(&run.ci);
             }
             Command::Check(check) => {
                 given.dockerfile(&check.what);
@@ -145,6 +175,7 @@ impl Given {
                 given.add("platforms", &scan.platform);
                 given.add("tags", &scan.tag);
                 given.policy(&scan.scan);
+                given.ci(&scan.ci);
             }
             Command::Push(push) => {
                 given.dockerfile(&push.what);
@@ -199,6 +230,32 @@ impl Given {
         self.add("output", output.as_slice());
     }
 
+    fn ci(&mut self, args: &CiArgs) {
+        for (name, text) in [
+            ("upload-sarif", &args.upload_sarif),
+            ("wait-for-processing", &args.wait_for_processing),
+            ("category", &args.category),
+            ("ref", &args.reference),
+            ("sha", &args.sha),
+            ("annotations", &args.annotations),
+            ("job-summary", &args.job_summary),
+            ("token-file", &args.token_file),
+            ("dotenv", &args.dotenv),
+            ("results-dir", &args.results_dir),
+            ("registry-oidc", &args.registry_oidc),
+        ] {
+            self.add(name, text.as_slice());
+        }
+        for (name, set) in [
+            ("check-run", args.check_run),
+            ("comment", args.comment),
+            ("status", args.status),
+            ("ci-dry-run", args.ci_dry_run),
+        ] {
+            self.add(name, &yes(set));
+        }
+    }
+
     fn name(&mut self, args: &NameArgs) {
         self.add("tags", &args.tag);
         self.add("image", args.image.as_slice());
@@ -228,4 +285,4 @@ fn yes(set: bool) -> Vec<String> {
 }
 
 /// Keys whose values are secrets; they are read where they are used.
-const SECRET: &[&str] = &["secrets", "password", "token"];
+const SECRET: &[&str] = &["secrets", "password", "token", "gitlab-token"];

@@ -6,8 +6,10 @@
 
 use std::{io, path::PathBuf};
 
+mod ci;
 pub mod cli;
 mod cli_advisories;
+mod cli_ci;
 mod cli_choices;
 mod cli_help;
 mod cli_init;
@@ -32,6 +34,7 @@ mod texts;
 mod tree;
 mod values;
 
+pub use ci::{Ci, CiConfig, When};
 pub use cli::Cli;
 pub use decode::Map;
 pub use effective::{Config, ImageConfig};

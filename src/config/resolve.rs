@@ -73,6 +73,7 @@ pub fn load(
     let merged = merge(levels);
     let stages = resolver.stages(&merged);
     let reports = resolver.reports(merged.report, &[&from_environment, &from_cli]);
+    let ci = resolver.ci(merged.ci);
     let dry_run = match &cli.command {
         Command::Run(run) => run.dry_run,
         Command::Push(push) => push.dry_run,
@@ -82,8 +83,11 @@ pub fn load(
         root: place.root,
         file: place.file,
         stages,
-        dry_run: dry_run || resolver.switch(&from_environment, "dry-run"),
-        exit_zero: cli.global.exit_zero || resolver.switch(&from_environment, "exit-zero"),
+        dry_run: dry_run || resolver.switch(&from_environment, "dry-run") == Some(true),
+        exit_zero: cli.global.exit_zero
+            || resolver.switch(&from_environment, "exit-zero") == Some(true)
+            || resolver.switch(&from_environment, "fail-build") == Some(false),
+        plain_http: resolver.switch(&from_environment, "tls-verify") == Some(false),
         reports,
         force: match &cli.command {
             Command::Run(run) => run.push.transfer.force,
@@ -96,6 +100,7 @@ pub fn load(
             Command::Push(push) => Some(push.source.clone()),
             _ => None,
         },
+        ci,
         warnings,
     };
     if resolver.faults.list.is_empty() {
@@ -368,16 +373,14 @@ impl Resolver<'_> {
         seconds
     }
 
-    fn switch(&mut self, given: &Given, name: &str) -> bool {
-        let Some((origin, texts)) = given.get(name) else {
-            return false;
-        };
+    fn switch(&mut self, given: &Given, name: &str) -> Option<bool> {
+        let (origin, texts) = given.get(name)?;
         match boolean(texts.first().map_or("", String::as_str)) {
-            Ok(value) => value,
+            Ok(value) => Some(value),
             Err(problem) => {
                 self.faults
                     .push(origin.clone(), problem.message, problem.help);
-                false
+                None
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{
     Words,
+    ci::Ci,
     decode::{Leaf, Map, Problem},
     environment::Environment,
     fault::Faults,
@@ -44,6 +45,7 @@ impl Given {
         };
         Settings {
             build: Some(section(reader.build())),
+            ci: Some(section(reader.ci())),
             image: Some(section(image)),
             scan: Some(section(scan)),
             report: reader.many("format"),
@@ -67,6 +69,26 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    fn ci(&mut self) -> Ci {
+        Ci {
+            upload_sarif: self.one("upload-sarif"),
+            wait_for_processing: self.flag("wait-for-processing"),
+            category: self.one("category"),
+            reference: self.one("ref"),
+            sha: self.one("sha"),
+            check_run: self.flag("check-run"),
+            comment: self.flag("comment"),
+            status: self.flag("status"),
+            annotations: self.one("annotations"),
+            job_summary: self.flag("job-summary"),
+            token_file: self.one("token-file"),
+            dotenv: self.one("dotenv"),
+            results_dir: self.one("results-dir"),
+            registry_oidc: self.one("registry-oidc"),
+            dry_run: self.flag("ci-dry-run"),
+        }
+    }
+
     fn build(&mut self) -> Build {
         Build {
             context: self.one("context"),
@@ -206,9 +228,16 @@ impl Reader<'_> {
     }
 
     fn image(&mut self) -> (Setting<String>, Setting<String>) {
+        let registry = self.one::<String>("registry");
         let Some(image) = self.one::<String>("image") else {
-            return (None, None);
+            return (registry, None);
         };
+        // What stands first in `image` is a registry when it looks like one, as docker has it.
+        let first = image.value.split('/').next().unwrap_or_default();
+        let names_one = first.contains(['.', ':']) || first == "localhost";
+        if let (Some(registry), false) = (registry, names_one) {
+            return (Some(registry), Some(image));
+        }
         match image.value.split_once('/') {
             Some((registry, repository)) if !registry.is_empty() && !repository.is_empty() => (
                 Some(Sourced::new(registry.to_owned(), image.origin.clone())),

@@ -277,7 +277,7 @@ impl Leaf for ReportTo {
         Err(Problem::new(format!("`{}` is no report format", format.escape_debug())).help(help))
     }
     fn leaf_shape() -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[a-z]+(=.+)?$", "examples": ["sarif=plimsoll.sarif"] })
+        json_schema!({ "type": "string", "pattern": "^[a-z-]+(=.+)?$", "examples": ["sarif=plimsoll.sarif"] })
     }
     fn show(&self) -> String {
         match &self.path {

@@ -10,7 +10,7 @@ use super::evidence;
 use crate::{
     advisory::{
         database::Database,
-        grade::{AsOf, health},
+        grade::{AsOf, Data, health},
         matching::matches,
     },
     subject::{AdvisoryFacts, Fact, Inventory},
@@ -59,14 +59,26 @@ impl Advisories {
         matched.notes.extend(unread);
         // a day that was asked for may lie ahead: that is a look into the future, not old data
         let limit = matches!(self.as_of, AsOf::Instant(_)).then_some(limit);
-        let data = (database.counts().advisories > 0).then(|| database.as_of());
+        let origin = database.origin();
+        if let Some((path, why)) = origin.unread.first_key_value() {
+            let count = origin.unread.len();
+            matched.notes.push(format!(
+                "{count} documents of the advisory feed could not be read when the database was made, `{path}` among them: {why}"
+            ));
+        }
+        let data = (database.counts().advisories > 0).then(|| Data {
+            of: database.as_of(),
+            coverage: origin.coverage,
+            limit,
+        });
         Fact::Known(AdvisoryFacts {
-            health: health(&evidence, &matched, data, self.as_of, limit),
+            health: health(&evidence, &matched, data, self.as_of),
             matched,
             as_of: self.as_of,
             data: database.as_of(),
             advisories: database.counts().advisories,
             source: database.source().to_owned(),
+            base: Fact::Unmet("it was not looked up".to_owned()),
         })
     }
 }

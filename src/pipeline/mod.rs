@@ -32,6 +32,8 @@ pub struct Tools<'a> {
     pub cancel: &'a Cancel,
     /// when the run began
     pub now: jiff::Timestamp,
+    /// the time that package lists carry
+    pub documented: jiff::Timestamp,
 }
 
 /// What came of one plan.

@@ -119,6 +119,7 @@ fn predicted_image(plan: &Plan, recipe: &Recipe, judgement: Judgement) -> ImageR
         assessments: judgement.assessments,
         packages_count: None,
         advisories: None,
+        contents: None,
         base: None,
         fallback: recipe.from(),
         timings: Vec::new(),

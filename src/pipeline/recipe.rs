@@ -86,6 +86,8 @@ impl Recipe {
             dockerfile: self.file.clone(),
             pushed: None,
             created: tools.now,
+            documented: tools.documented,
+            baseline: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     oci::{Reference, ResolvedImage, Tag, resolve},
     plan::{Plan, ScanPlan},
     policy::{self, Judgement, Policy, Profile},
-    report::{BaseSummary, ImageIdentity, ImageReport, Report, ReportKind},
+    report::{BaseSummary, Contents, ImageIdentity, ImageReport, Report, ReportKind},
     subject::{Fact, Subject},
 };
 
@@ -280,6 +280,7 @@ fn image_report(
             Fact::Known(facts) => Some(facts.clone()),
             Fact::Unmet(_) => None,
         },
+        contents: Some(Contents::of(subject)),
         base,
         fallback: subject.at_from().or_else(|| recipe.from()),
         timings: vec![("scan", seconds)],

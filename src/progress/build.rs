@@ -35,7 +35,7 @@ impl BuildProgress {
             fence: None,
         };
         if this.console.mode == Mode::Plain {
-            let token = fence_token();
+            let token = crate::ci::unguessable();
             if let Some(line) = this.console.ci.fence(&token) {
                 this.console.raw(&line);
                 this.fence = Some(token);
@@ -192,11 +192,4 @@ fn spinner(console: &Console, title: &str) -> ProgressBar {
     bar.set_message(console.clean(title));
     bar.enable_steady_tick(Duration::from_millis(120));
     bar
-}
-
-/// Not guessable from inside the build: hash maps are seeded from the system's random source.
-fn fence_token() -> String {
-    use std::hash::{BuildHasher as _, RandomState};
-    let word = || RandomState::new().hash_one(0u8);
-    format!("plimsoll-{:016x}{:016x}", word(), word())
 }

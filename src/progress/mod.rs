@@ -2,12 +2,14 @@
 //! foldable groups in a CI, nothing when asked to be quiet. Never the report.
 
 mod build;
+mod bytes;
 mod log;
 mod push;
 mod redact;
 mod scan;
 
 pub use build::BuildProgress;
+pub use bytes::ByteBar;
 pub use push::PushBars;
 pub use redact::Redactor;
 pub use scan::ScanBars;
@@ -100,6 +102,22 @@ impl Console {
         self.ci.harmless(&self.redactor.redact(text))
     }
 
+    /// Text without secrets, and nothing else changed.
+    pub fn hide(&self, text: &str) -> String {
+        self.redactor.redact(text)
+    }
+
+    /// A command for the CI, already escaped: shown however quiet the run is.
+    pub fn command(&self, command: &str) {
+        self.raw(&clean(&self.hide(command)));
+    }
+
+    /// Hides these values from now on; the CI is asked to do so as well.
+    pub fn learn(&self, secrets: &[Secret]) {
+        self.redactor.add(secrets.iter().cloned());
+        self.mask(secrets);
+    }
+
     /// Asks the CI to hide these values, before anything else is printed: line by line, as a log
     /// has them.
     pub fn mask(&self, secrets: &[Secret]) {
@@ -144,6 +162,11 @@ impl Console {
     /// Shows a push.
     pub fn push(&self) -> PushBars {
         PushBars::new(self)
+    }
+
+    /// Shows how far something long is.
+    pub fn bytes(&self, what: &'static str) -> ByteBar {
+        ByteBar::new(self, what)
     }
 
     fn line(&self, text: &str) {

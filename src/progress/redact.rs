@@ -1,5 +1,7 @@
 //! Takes secrets out of text that is about to be shown.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use crate::secret::Secret;
 
 /// What is shown instead.
@@ -10,25 +12,33 @@ const SHORTEST: usize = 4;
 /// Replaces the values (and each line of a longer one) by `***`.
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
-    needles: Vec<Secret>,
+    /// shared by clones: what becomes known during a run is hidden everywhere from then on
+    needles: Arc<RwLock<Vec<Secret>>>,
 }
 
 impl Redactor {
     /// Hides these values.
     pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
-        let mut needles = Vec::new();
+        let redactor = Self::default();
+        redactor.add(secrets);
+        redactor
+    }
+
+    /// Hides these values too.
+    pub fn add(&self, secrets: impl IntoIterator<Item = Secret>) {
+        let mut needles = self.needles.write().unwrap_or_else(PoisonError::into_inner);
         for secret in secrets {
             needles.extend(lines(&secret));
         }
         // the longest first, so that a value that holds another is hidden whole
         needles.sort_by_key(|needle| std::cmp::Reverse(needle.expose().len()));
-        Self { needles }
     }
 
     /// `text` without the secrets.
     pub fn redact(&self, text: &str) -> String {
         let mut text = text.to_owned();
-        for needle in &self.needles {
+        let needles = self.needles.read().unwrap_or_else(PoisonError::into_inner);
+        for needle in needles.iter() {
             if let Some(needle) = needle.expose_str()
                 && text.contains(needle)
             {

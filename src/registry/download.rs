@@ -118,7 +118,8 @@ fn check_start(
     }
 }
 
-fn range_start(headers: &HeaderMap) -> Option<u64> {
+/// First byte of a partial answer.
+pub(crate) fn range_start(headers: &HeaderMap) -> Option<u64> {
     let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
     let (start, _) = text.strip_prefix("bytes ")?.split_once('-')?;
     start.trim().parse().ok()

@@ -16,11 +16,43 @@ use crate::{
 
 const MAX_REDIRECTS: usize = 5;
 
-pub(super) fn http_client(
+pub(crate) fn http_client(
     registry: &str,
     options: &RegistryOptions,
     plain_allowed: bool,
 ) -> Result<reqwest::Client, String> {
+    client_builder(registry, options, plain_allowed)?
+        .redirect(redirect::Policy::limited(MAX_REDIRECTS))
+        .build()
+        .map_err(|error| causes(&error))
+}
+
+/// A client for a forge's API: the registries' proxies, certificates and time limits; a redirect is
+/// an answer like any other, so that no token follows it.
+pub(crate) fn forge_client(
+    host: &str,
+    options: &RegistryOptions,
+) -> Result<reqwest::Client, String> {
+    client_builder(host, options, is_loopback(host))?
+        .redirect(redirect::Policy::none())
+        .build()
+        .map_err(|error| causes(&error))
+}
+
+/// `host[:port]` of an address.
+pub(crate) fn authority(url: &url::Url) -> Option<String> {
+    let host = url.host_str()?;
+    Some(match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    })
+}
+
+fn client_builder(
+    registry: &str,
+    options: &RegistryOptions,
+    plain_allowed: bool,
+) -> Result<reqwest::ClientBuilder, String> {
     let certificates = Certificates::read(registry, &options.certificate_dirs)?;
     // Another part of the program may have set it before; it is the same one.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -40,15 +72,12 @@ pub(super) fn http_client(
     if is_loopback(registry) {
         builder = builder.no_proxy(); // a proxy would look for the registry on its own machine
     }
-    builder
+    Ok(builder
         .user_agent(concat!("plimsoll/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(options.connect_timeout)
         .read_timeout(options.read_timeout)
-        .redirect(redirect::Policy::limited(MAX_REDIRECTS))
         .https_only(!plain_allowed)
-        .tls_certs_merge(roots)
-        .build()
-        .map_err(|error| causes(&error))
+        .tls_certs_merge(roots))
 }
 
 /// An error and its causes on one line.
@@ -115,7 +144,7 @@ pub(super) fn stated_digest(response: &Response) -> Option<Digest> {
 }
 
 /// `localhost`, 127.0.0.0/8 and `::1`, with any port.
-pub(super) fn is_loopback(registry: &str) -> bool {
+pub(crate) fn is_loopback(registry: &str) -> bool {
     let host = match registry.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or(rest),
         None => registry.split(':').next().unwrap_or(registry),
@@ -124,7 +153,7 @@ pub(super) fn is_loopback(registry: &str) -> bool {
 }
 
 /// The registry speaks TLS, but its certificate is not trusted: trying again cannot help.
-pub(super) fn is_untrusted(error: &reqwest::Error) -> bool {
+pub(crate) fn is_untrusted(error: &reqwest::Error) -> bool {
     let mut cause: &dyn std::error::Error = error;
     loop {
         if cause.to_string().contains("invalid peer certificate") {
@@ -143,7 +172,7 @@ pub(super) fn is_hopeless(error: &reqwest::Error) -> bool {
 }
 
 /// The innermost cause says most; the outer ones repeat the address.
-pub(super) fn describe(error: &reqwest::Error) -> String {
+pub(crate) fn describe(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(next) = cause.source() {
         cause = next;

@@ -22,7 +22,15 @@ pub use verify::{LoginError, Tried, try_login};
 
 use std::{io::Read, path::PathBuf, sync::Arc, time::Duration};
 
+pub(crate) use self::{
+    download::range_start,
+    http::{describe, http_client, is_loopback, is_untrusted},
+    retry::{Tries, worth_retrying},
+};
+
 use client::Client;
+pub(crate) use http::{authority, forge_client};
+pub(crate) use retry::retry_after;
 use tokio_util::sync::CancellationToken;
 
 use self::auth::AuthStore;

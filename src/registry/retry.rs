@@ -11,14 +11,14 @@ use super::Retry;
 
 /// Counts tries and waits of one piece of work.
 #[derive(Debug)]
-pub(super) struct Tries {
+pub(crate) struct Tries {
     rules: Retry,
     done: u32,
     waited: Duration,
 }
 
 impl Tries {
-    pub(super) fn new(rules: Retry) -> Self {
+    pub(crate) fn new(rules: Retry) -> Self {
         Self {
             rules,
             done: 0,
@@ -27,7 +27,7 @@ impl Tries {
     }
 
     /// After a failure: how long to wait before the next try; `None` when it is time to give up.
-    pub(super) fn next_wait(&mut self, asked: Option<Duration>) -> Option<Duration> {
+    pub(crate) fn next_wait(&mut self, asked: Option<Duration>) -> Option<Duration> {
         self.done += 1;
         if self.done >= self.rules.attempts {
             return None;
@@ -44,25 +44,25 @@ impl Tries {
         Some(wait)
     }
 
-    pub(super) fn count(&self) -> u32 {
+    pub(crate) fn count(&self) -> u32 {
         self.done
     }
 
     /// Progress was made, so the count of tries starts anew; the time does not.
-    pub(super) fn progress(&mut self) {
+    pub(crate) fn progress(&mut self) {
         self.done = 0;
     }
 }
 
 /// Whether the same request may succeed later.
-pub(super) fn worth_retrying(status: StatusCode) -> bool {
+pub(crate) fn worth_retrying(status: StatusCode) -> bool {
     status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED
         || status == StatusCode::TOO_MANY_REQUESTS
         || status == StatusCode::REQUEST_TIMEOUT
 }
 
 /// `Retry-After` in seconds or as a date, which is taken relative to the answer's own `Date`.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));

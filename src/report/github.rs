@@ -2,8 +2,7 @@
 
 use std::io;
 
-use super::{Report, Reporter, view};
-use view::Weight;
+use super::{Annotation, AnnotationLevel, Report, Reporter, annotations};
 
 /// `--format github`
 pub struct GitHub;
@@ -19,48 +18,50 @@ impl Reporter for GitHub {
     }
 
     fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
-        let items = view::items(report);
-        for (weight, command) in [
-            (Weight::Error, "error"),
-            (Weight::Warning, "warning"),
-            (Weight::Note, "notice"),
-        ] {
-            let of_weight: Vec<_> = items.iter().filter(|item| item.weight == weight).collect();
-            let shown = if of_weight.len() > PER_LEVEL {
-                PER_LEVEL - 1
-            } else {
-                PER_LEVEL
-            };
-            for item in of_weight.iter().take(shown) {
-                write_command(command, item, out)?;
-            }
-            if of_weight.len() > PER_LEVEL {
-                let rest = of_weight.len() - shown;
-                writeln!(out, "::{command} title=plimsoll::{rest} more in the report")?;
-            }
-        }
-        Ok(())
+        write_commands(&annotations(&[report]), out)
     }
 }
 
-fn write_command(command: &str, item: &view::Item<'_>, out: &mut dyn io::Write) -> io::Result<()> {
+/// Workflow commands for the annotations of one step, under the runner's limits.
+pub(crate) fn write_commands(
+    annotations: &[Annotation],
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    for (level, command) in [
+        (AnnotationLevel::Failure, "error"),
+        (AnnotationLevel::Warning, "warning"),
+        (AnnotationLevel::Notice, "notice"),
+    ] {
+        let of_level: Vec<_> = annotations.iter().filter(|a| a.level == level).collect();
+        let shown = if of_level.len() > PER_LEVEL {
+            PER_LEVEL - 1
+        } else {
+            PER_LEVEL
+        };
+        for annotation in of_level.iter().take(shown) {
+            write_command(command, annotation, out)?;
+        }
+        if of_level.len() > PER_LEVEL {
+            let rest = of_level.len() - shown;
+            writeln!(out, "::{command} title=plimsoll::{rest} more in the report")?;
+        }
+    }
+    Ok(())
+}
+
+fn write_command(
+    command: &str,
+    annotation: &Annotation,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
     let mut properties = Vec::new();
-    if let Some(location) = &item.finding.location {
+    if let Some(location) = &annotation.location {
         properties.push(format!("file={}", escape_property(&location.file)));
         properties.push(format!("line={}", location.line));
         properties.push(format!("endLine={}", location.end_line));
     }
-    properties.push(format!("title={}", escape_property(item.rule)));
-    let remedy = item
-        .finding
-        .remedy
-        .as_ref()
-        .map(|r| format!("\n{r}"))
-        .unwrap_or_default();
-    let message: String = format!("{}{remedy}", item.finding.message)
-        .chars()
-        .take(MESSAGE)
-        .collect();
+    properties.push(format!("title={}", escape_property(&annotation.title)));
+    let message: String = annotation.message.chars().take(MESSAGE).collect();
     writeln!(
         out,
         "::{command} {}::{}",

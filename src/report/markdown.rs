@@ -147,7 +147,7 @@ fn place(finding: &Finding) -> Option<String> {
 }
 
 /// Text inside a table cell: nothing of it is markup.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     view::printable(text)
         .chars()
         .fold(String::with_capacity(text.len()), |mut cell, c| {

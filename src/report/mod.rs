@@ -1,6 +1,10 @@
 //! The report of a run, and the formats it is written in. Pure: a reporter turns a [`Report`] into
 //! bytes; files, colours of the terminal and exit codes are decided elsewhere.
 
+mod annotation;
+mod baseline;
+mod contents;
+mod errata;
 mod github;
 mod gitlab;
 mod json;
@@ -8,20 +12,28 @@ mod junit;
 mod line_hash;
 mod markdown;
 mod preflight;
+mod redact;
 mod sarif;
+mod sbom;
 mod table;
 mod view;
 
 pub use self::sarif::Sarif;
+pub use annotation::{Annotation, AnnotationLevel, annotations};
+pub use baseline::{Baseline, Change, NotAReport};
+pub use contents::{Contents, Layer};
 pub use github::GitHub;
-pub(crate) use github::escape_data;
+pub(crate) use github::{escape_data, write_commands};
 pub use gitlab::GitLab;
 pub use json::{Json, schema};
 pub use junit::JUnit;
 pub use markdown::Markdown;
+pub(crate) use markdown::cell as markdown_text;
 pub use preflight::Preflight;
+pub use sbom::{CycloneDx, CycloneDxVex, OpenVex, Spdx};
 pub use table::Table;
-pub(crate) use view::printable;
+pub use view::has_new_blocking;
+pub(crate) use view::{counts, printable};
 
 use std::io;
 
@@ -69,6 +81,8 @@ pub struct ImageReport {
     pub packages_count: Option<usize>,
     /// the image against the advisory database, when there is one
     pub advisories: Option<AdvisoryFacts>,
+    /// layers and packages; `None` for predictions
+    pub contents: Option<Contents>,
     /// base image
     pub base: Option<BaseSummary>,
     /// where to point when nothing nearer is known: the last `FROM`
@@ -118,6 +132,10 @@ pub struct Report {
     pub pushed: Option<PushedSummary>,
     /// when the report was made, UTC
     pub created: jiff::Timestamp,
+    /// the time that documents carry which are to come out alike from the same image: package lists
+    pub documented: jiff::Timestamp,
+    /// what it is compared with
+    pub baseline: Option<Baseline>,
 }
 
 /// A text that findings point into.
@@ -147,4 +165,8 @@ pub static REPORTERS: &[&dyn Reporter] = &[
     &GitHub,
     &GitLab,
     &Preflight,
+    &Spdx,
+    &CycloneDx,
+    &CycloneDxVex,
+    &OpenVex,
 ];

@@ -243,7 +243,7 @@ fn result(
     result
 }
 
-fn fallback(report: &Report, item: &Item<'_>) -> Option<Location> {
+pub(super) fn fallback(report: &Report, item: &Item<'_>) -> Option<Location> {
     item.image
         .and_then(|image| image.fallback.clone())
         .or_else(|| {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{ImageReport, Lint, LintLevel, Report};
+use super::{ImageReport, Lint, LintLevel, Report, baseline::Change};
 use crate::finding::{Assessment, Finding, Outcome, Verdict};
 
 /// Name of the tool as reports write it.
@@ -32,6 +32,8 @@ pub(crate) struct Item<'a> {
     pub(crate) finding: std::borrow::Cow<'a, Finding>,
     pub(crate) image: Option<&'a ImageReport>,
     pub(crate) fingerprint: String,
+    /// compared with the baseline, when there is one
+    pub(crate) change: Option<Change>,
 }
 
 /// Page of a rule in this release.
@@ -50,8 +52,33 @@ pub(crate) fn items(report: &Report) -> Vec<Item<'_>> {
     });
     let mut items: Vec<Item<'_>> = lints.chain(images).collect();
     tell_apart(&mut items);
+    if let Some(baseline) = &report.baseline {
+        for item in &mut items {
+            item.change = baseline.change(item, report);
+        }
+    }
     items
 }
+
+/// [`items`] for readers who look at the first ones: what is new against the baseline, then the
+/// heaviest.
+pub(crate) fn by_weight(report: &Report) -> Vec<Item<'_>> {
+    let mut items = items(report);
+    items.sort_by_key(|item| (item.change != Some(Change::New), item.weight));
+    items
+}
+
+/// Whether something that blocks is new against the baseline; without a baseline, everything is.
+pub fn has_new_blocking(report: &Report) -> bool {
+    items(report).iter().any(|item| {
+        item.weight == Weight::Error
+            && item.change != Some(Change::Unchanged)
+            && item.finding.key != NOT_ASSESSED
+    })
+}
+
+/// Key of the finding that stands for a rule without its facts.
+const NOT_ASSESSED: &str = "not-assessed";
 
 /// One name twice in a Dockerfile, or one path in two layers: readers of fingerprints drop all but
 /// one of those that are alike. The first keeps its own, whatever comes behind it.
@@ -79,6 +106,7 @@ fn lint_item<'a>(report: &'a Report, lint: &'a Lint) -> Item<'a> {
         fingerprint: fingerprint(report, None, &lint.rule, &lint.finding),
         finding: std::borrow::Cow::Borrowed(&lint.finding),
         image: None,
+        change: None,
     }
 }
 
@@ -95,6 +123,7 @@ fn assessment_items<'a>(
         fingerprint: fingerprint(report, Some(image), assessment.rule.id, &finding),
         finding,
         image: Some(image),
+        change: None,
     };
     match &assessment.outcome {
         Outcome::Assessed(Verdict::Failed(findings)) => findings
@@ -106,7 +135,7 @@ fn assessment_items<'a>(
             .map(|f| item(std::borrow::Cow::Borrowed(f), Weight::Warning))
             .collect(),
         Outcome::NotAssessed(reason) if assessment.blocking => {
-            let finding = Finding::new("not-assessed", format!("not assessed: {reason}"))
+            let finding = Finding::new(NOT_ASSESSED, format!("not assessed: {reason}"))
                 .at(image.fallback.clone());
             vec![item(std::borrow::Cow::Owned(finding), Weight::Error)]
         }
@@ -123,7 +152,8 @@ fn weight_of(assessment: &Assessment) -> Weight {
 }
 
 /// Stable over messages, line moves and releases: rule, Dockerfile, platform (only when there are
-/// several), key, path, package, advisory.
+/// several), key, path, package, advisory. An advisory that is not applied is the same one whatever
+/// version of the package lacks it.
 fn fingerprint(
     report: &Report,
     image: Option<&ImageReport>,
@@ -141,7 +171,10 @@ fn fingerprint(
         platform.as_deref(),
         Some(finding.key.as_str()),
         path.as_deref(),
-        finding.package.as_deref(),
+        finding
+            .package
+            .as_deref()
+            .filter(|_| finding.advisory.is_none()),
         finding.advisory.as_deref(),
     ];
     hash(parts.map(Option::unwrap_or_default))

@@ -4,7 +4,7 @@ mod advisories;
 mod facts;
 mod tree;
 
-pub use advisories::AdvisoryFacts;
+pub use advisories::{AdvisoryFacts, CurrentBase, InBase};
 pub use facts::{
     Change, ChangeKind, Entry, EntryKind, Fact, FileProblem, Inventory, LayerFacts, Packages,
     PreflightModified, SecretTrace,

@@ -12,9 +12,9 @@ use plimsoll::{
     advisory::{
         Advisory, AdvisoryId, FixedEvr, Severity,
         csaf::{self, ParseError},
-        database::{Change, Contents, Database},
+        database::{Change, Contents, Coverage, Database, Origin},
         feed,
-        grade::{AsOf, Health, grade, health},
+        grade::{AsOf, Data, Health, grade, health},
         known_ends_of_life,
         matching::{Evidence, Installed, LayerEvidence, Matched, matches},
     },
@@ -196,7 +196,12 @@ fn the_golden_list_signed_by_someone_else_has_no_grade() {
     let matched = matches(&database, &ubi8(), &list);
     assert_eq!((matched.missing.len(), matched.scanned), (0, 0));
     let as_of = AsOf::Day("2020-03-19".parse().unwrap());
-    let health = health(&ubi8(), &matched, Some(database.as_of()), as_of, Some(7));
+    let data = Data {
+        of: database.as_of(),
+        coverage: Coverage::Declared,
+        limit: Some(7),
+    };
+    let health = health(&ubi8(), &matched, Some(data), as_of);
     assert!(matches!(health, Health::Unknown(_)));
 }
 
@@ -678,6 +683,8 @@ fn an_archive_gives_the_same_database_as_its_directory() {
         let file = fs::read(folder.path().join(database)).unwrap();
         let mut contents = Database::open(&file).unwrap().contents();
         contents.advance(contents.as_of(), "same").unwrap();
+        assert_eq!(contents.origin().coverage, Coverage::Partial);
+        *contents.origin_mut() = Origin::default();
         contents
     };
     let of_directory = contents(shipped().to_str().unwrap(), "directory.db");
@@ -842,7 +849,7 @@ fn a_scan_grades_by_the_database_and_fails_on_what_is_missing() {
 
     let updated = plimsoll_with(
         folder.path(),
-        &["advisories", "update", "--from", "feed"],
+        &["advisories", "update", "--from", "feed", "--complete"],
         &[("XDG_DATA_HOME", home)],
     );
     assert_eq!(updated.code, 0, "{updated}");

@@ -36,6 +36,7 @@ const ORDER: &[&str] = &[
     // reach
     "registry",
     "layout",
+    "fetch",
     "engine",
     "ci",
     "progress",
@@ -50,7 +51,7 @@ const ORDER: &[&str] = &[
 
 /// Modules that reach out of the process by their nature.
 const DO_IO: &[&str] = &[
-    "registry", "layout", "engine", "ci", "config", "gather", "pipeline", "command",
+    "registry", "layout", "fetch", "engine", "ci", "config", "gather", "pipeline", "command",
 ];
 
 const LONGEST_FILE: usize = 400;

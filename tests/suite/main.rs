@@ -10,13 +10,16 @@
 mod advisories;
 mod architecture;
 mod config;
+mod contract;
 mod dependencies;
 mod dockerfiles;
 mod docs;
 mod edges;
 mod engine;
 mod example;
+mod feeds;
 mod fixtures;
+mod frontend;
 mod hostile;
 mod init;
 mod inventory;

@@ -128,6 +128,7 @@ fn image(findings: usize) -> ImageReport {
         ],
         packages_count: Some(215),
         advisories: None,
+        contents: None,
         base: Some(BaseSummary {
             reference: "registry.example.com/base:1".to_owned(),
             digest: None,
@@ -151,6 +152,8 @@ fn report(images: Vec<ImageReport>, lints: Vec<Lint>) -> Report {
         dockerfile: Some("images/a b/Dockerfile".to_owned()),
         pushed: None,
         created: "2026-01-02T03:04:05Z".parse().unwrap(),
+        documented: "2026-01-02T03:04:05Z".parse().unwrap(),
+        baseline: None,
     }
 }
 

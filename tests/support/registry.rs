@@ -28,6 +28,10 @@ pub(crate) struct Seen {
     pub(crate) authorization: Option<String>,
     /// first byte of `Range`
     pub(crate) range: Option<u64>,
+    /// `If-Range`
+    pub(crate) if_range: Option<String>,
+    /// `If-None-Match`
+    pub(crate) if_none_match: Option<String>,
     /// how many requests for the same path came before
     pub(crate) nth: usize,
     /// body
@@ -76,6 +80,13 @@ impl Reply {
             reset: true,
             ..Self::new(500, "")
         }
+    }
+
+    /// The body is that of a request with `Range`.
+    pub(crate) fn part_of(whole: &[u8], from: u64) -> Self {
+        let start = usize::try_from(from).unwrap();
+        let range = format!("bytes {from}-{}/{}", whole.len() - 1, whole.len());
+        Self::new(206, &whole[start..]).header("content-range", range)
     }
 
     /// Adds a header.
@@ -212,6 +223,8 @@ async fn answer(
         path: request.uri().to_string(),
         authorization: header("authorization"),
         range,
+        if_range: header("if-range"),
+        if_none_match: header("if-none-match"),
         nth: 0,
         body: Vec::new(),
         host: address.to_string(),

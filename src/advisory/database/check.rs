@@ -4,11 +4,11 @@
 use jiff::Timestamp;
 
 use super::{
-    Database, DatabaseError,
-    bytes::{record, u16_at, u32_at, u64_at},
+    Database, DatabaseError, Origin,
+    bytes::{array, record, u16_at, u32_at, u64_at},
     format::{
-        ADVISORY, CHECKSUM, DELETED, DOCUMENT, END, FORMAT, HEADER, MAGIC, META, NAME, REPOSITORY,
-        REPOSITORY_CPE, ROW, SECTIONS, Section, TEXT,
+        ADVISORY, CHECKSUM, DELETED, DOCUMENT, END, FORMAT, HEADER, MAGIC, META, NAME, PLACE,
+        REPOSITORY, REPOSITORY_CPE, ROW, SECTIONS, Section, TABLE, TEXT,
     },
     writer::checksum,
 };
@@ -19,13 +19,12 @@ pub(super) fn open(file: &[u8]) -> Result<Database<'_>, DatabaseError> {
         return Err(DatabaseError::NotADatabase);
     }
     let actual = file.len() as u64;
-    let header = file.get(..CHECKSUM.end).ok_or(DatabaseError::Length {
-        expected: HEADER as u64,
-        actual,
-    })?;
-    match u32_at(header, 8) {
+    let length = |expected| DatabaseError::Length { expected, actual };
+    let start = file.get(..TABLE).ok_or(length(HEADER as u64))?;
+    match u32_at(start, 8) {
         FORMAT => {}
-        0 => return Err(DatabaseError::Checksum),
+        0 => return Err(DatabaseError::Checksum { section: "header" }),
+        found if found < FORMAT => return Err(DatabaseError::Older { found }),
         found => {
             return Err(DatabaseError::Newer {
                 found,
@@ -33,33 +32,46 @@ pub(super) fn open(file: &[u8]) -> Result<Database<'_>, DatabaseError> {
             });
         }
     }
-    let expected = u64_at(header, 16);
-    if expected != actual || file.len() < HEADER {
-        return Err(DatabaseError::Length { expected, actual });
+    let expected = u64_at(start, 16);
+    let header = file.get(..HEADER).ok_or(length(expected))?;
+    if expected != actual {
+        return Err(length(expected));
     }
-    if checksum(file) != header[CHECKSUM] {
-        return Err(DatabaseError::Checksum);
+    if checksum(header) != header[CHECKSUM] {
+        return Err(DatabaseError::Checksum { section: "header" });
     }
-    let mut sections: [&[u8]; SECTIONS] = [&[]; SECTIONS];
-    for (number, section) in Section::ALL.into_iter().enumerate() {
-        let at = CHECKSUM.end + number * 16;
-        let (offset, len) = (u64_at(file, at), u64_at(file, at + 8));
-        let end = offset
-            .checked_add(len)
-            .and_then(|end| usize::try_from(end).ok());
-        let range = usize::try_from(offset)
-            .ok()
-            .zip(end)
-            .map(|(start, end)| start..end);
-        let found = range.and_then(|range| file.get(range));
-        sections[number] = found.ok_or_else(|| wrong(section, "it lies outside of the file"))?;
-    }
+    let sections = sections(file, header)?;
     let strings = sections[Section::Strings as usize];
     let strings =
         str::from_utf8(strings).map_err(|_| wrong(Section::Strings, "it is not UTF-8"))?;
     let database = Database { strings, sections };
     references(&database)?;
     Ok(database)
+}
+
+/// The sections, one after the other up to the end of the file, each with its checksum.
+fn sections<'a>(file: &'a [u8], header: &[u8]) -> Result<[&'a [u8]; SECTIONS], DatabaseError> {
+    let mut sections: [&[u8]; SECTIONS] = [&[]; SECTIONS];
+    let mut rest = file.get(HEADER..).unwrap_or_default();
+    for (number, section) in Section::ALL.into_iter().enumerate() {
+        let place: [u8; PLACE] = array(header, TABLE + number * PLACE);
+        let before = file.len() - rest.len();
+        let len = usize::try_from(u64_at(&place, 8)).ok();
+        let found = len.and_then(|len| rest.split_at_checked(len));
+        let (own, after) = found
+            .filter(|_| u64_at(&place, 0) == before as u64)
+            .ok_or_else(|| wrong(section, "it does not lie where it should"))?;
+        if crc32fast::hash(own) != u32_at(&place, 16) {
+            let section = section.name();
+            return Err(DatabaseError::Checksum { section });
+        }
+        sections[number] = own;
+        rest = after;
+    }
+    if rest.is_empty() {
+        return Ok(sections);
+    }
+    Err(wrong(Section::Documents, "something follows it"))
 }
 
 fn wrong(section: Section, problem: &'static str) -> DatabaseError {
@@ -73,8 +85,7 @@ fn references(database: &Database<'_>) -> Result<(), DatabaseError> {
     if database.section(Section::Meta).len() != META {
         return Err(wrong(Section::Meta, "it has another length"));
     }
-    time(database, Section::Meta, database.section(Section::Meta), 0)?;
-    text(database, Section::Meta, database.section(Section::Meta), 8)?;
+    meta(database)?;
     for section in [
         Section::Evrs,
         Section::Cpes,
@@ -161,19 +172,40 @@ fn time(_: &Database<'_>, section: Section, record: &[u8], at: usize) -> Result<
         .map_err(|_| wrong(section, "it holds an impossible time"))
 }
 
+fn meta(database: &Database<'_>) -> Result<(), DatabaseError> {
+    let own = database.section(Section::Meta);
+    time(database, Section::Meta, own, 0)?;
+    text(database, Section::Meta, own, 8)?;
+    text(database, Section::Meta, own, 16)?;
+    let origin = Origin::of_text(database.text(own, 16), u32_at(own, 24));
+    origin
+        .map(|_| ())
+        .ok_or_else(|| wrong(Section::Meta, "it does not say where the data comes from"))
+}
+
+/// There are more rows than of anything else, so their numbers are compared all together.
 fn rows(database: &Database<'_>) -> Result<(), DatabaseError> {
-    let evrs = database.len(Section::Evrs, TEXT);
-    let advisories = database
-        .len(Section::Advisories, ADVISORY)
-        .saturating_sub(1);
-    let cpes = database.len(Section::Cpes, TEXT);
-    let modules = database.len(Section::Modules, TEXT);
-    each::<ROW>(database, Section::Rows, |own| {
-        below(Section::Rows, u32_at(own, 0) as usize, evrs)?;
-        below(Section::Rows, u32_at(own, 4) as usize, advisories)?;
-        below(Section::Rows, usize::from(u16_at(own, 8)), cpes)?;
-        below(Section::Rows, usize::from(u16_at(own, 10)), modules + 1)
-    })
+    let section = Section::Rows;
+    let (rows, rest) = database.section(section).as_chunks::<ROW>();
+    if !rest.is_empty() {
+        return Err(wrong(section, "it ends within a record"));
+    }
+    let (mut evr, mut advisory, mut cpe, mut module) = (0, 0, 0, 0);
+    for own in rows {
+        evr = evr.max(u32_at(own, 0));
+        advisory = advisory.max(u32_at(own, 4));
+        cpe = cpe.max(u16_at(own, 8));
+        module = module.max(u16_at(own, 10));
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let advisories = database.len(Section::Advisories, ADVISORY);
+    below(section, evr as usize, database.len(Section::Evrs, TEXT))?;
+    below(section, advisory as usize, advisories.saturating_sub(1))?;
+    below(section, cpe.into(), database.len(Section::Cpes, TEXT))?;
+    let modules = database.len(Section::Modules, TEXT) + 1;
+    below(section, module.into(), modules)
 }
 
 /// Records that begin with a text and hold where their span of another section begins; the last one
@@ -212,7 +244,7 @@ fn sorted<const N: usize>(database: &Database<'_>, section: Section) -> Result<(
 
 fn advisories(database: &Database<'_>) -> Result<(), DatabaseError> {
     let section = Section::Advisories;
-    let mut last: Option<AdvisoryId> = None;
+    let mut last = None;
     let mut left = database.len(section, ADVISORY).saturating_sub(1);
     each::<ADVISORY>(database, section, |own| {
         text(database, section, own, 8)?;
@@ -222,11 +254,9 @@ fn advisories(database: &Database<'_>) -> Result<(), DatabaseError> {
             return Ok(());
         }
         left -= 1;
-        let id: AdvisoryId = database
-            .text(own, 0)
-            .parse()
-            .map_err(|_| wrong(section, "it holds an id that is none"))?;
-        if last.as_ref().is_some_and(|last| *last >= id) {
+        let id = AdvisoryId::key(database.text(own, 0))
+            .ok_or_else(|| wrong(section, "it holds an id that is none"))?;
+        if last.is_some_and(|last| last >= id) {
             return Err(wrong(section, "it is not sorted"));
         }
         last = Some(id);
@@ -242,18 +272,15 @@ fn documents(database: &Database<'_>) -> Result<(), DatabaseError> {
         text(database, section, own, 0)?;
         time(database, section, own, 8)?;
         let id = database.text(own, 0);
-        if id.parse::<AdvisoryId>().is_err() {
-            return Err(wrong(section, "it holds an id that is none"));
-        }
         let number = u32_at(own, 48);
         if number == DELETED {
-            return Ok(());
+            let good = AdvisoryId::key(id).is_some();
+            return good
+                .then_some(())
+                .ok_or_else(|| wrong(section, "it holds an id that is none"));
         }
-        let known = number == next
-            && database.text(
-                record::<ADVISORY>(database.section(Section::Advisories), next as usize),
-                0,
-            ) == id;
+        let advisory = record::<ADVISORY>(database.section(Section::Advisories), next as usize);
+        let known = number == next && database.text(advisory, 0) == id;
         next += 1;
         known
             .then_some(())

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use super::Origin;
 use crate::advisory::{Advisory, AdvisoryId, EndOfLife};
 
 /// What is known of one document.
@@ -49,6 +50,7 @@ pub struct BackInTime {
 pub struct Contents {
     pub(super) source: String,
     pub(super) as_of: Timestamp,
+    pub(super) origin: Origin,
     pub(super) documents: BTreeMap<AdvisoryId, Document>,
     pub(super) repositories: BTreeMap<String, BTreeSet<String>>,
     pub(super) ends: BTreeSet<EndOfLife>,
@@ -101,10 +103,11 @@ impl Contents {
         change
     }
 
-    /// Says what date the data is now of and where it comes from. It cannot become older.
+    /// Says what date the data is now of and where it comes from. It cannot become older, unless it is
+    /// some documents alone: their date says nothing of what else there is.
     pub fn advance(&mut self, to: Timestamp, source: &str) -> Result<(), BackInTime> {
         let to = seconds(to);
-        if to < self.as_of {
+        if to < self.as_of && self.origin.coverage.grades() {
             return Err(BackInTime {
                 held: self.as_of,
                 given: to,
@@ -123,6 +126,21 @@ impl Contents {
     /// Replaces the life-cycle dates.
     pub fn set_ends_of_life(&mut self, ends: impl IntoIterator<Item = EndOfLife>) {
         self.ends = ends.into_iter().collect();
+    }
+
+    /// Where the data comes from in full, and how much of the feed it is.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The same, to change.
+    pub fn origin_mut(&mut self) -> &mut Origin {
+        &mut self.origin
+    }
+
+    /// When the version that is held of a document was written, or the document deleted.
+    pub fn revised(&self, id: &AdvisoryId) -> Option<Timestamp> {
+        self.documents.get(id).map(|document| document.revised)
     }
 
     /// The documents, deleted ones included.

@@ -6,22 +6,33 @@
 //! | 8..12 | format version |
 //! | 12..16 | number of sections |
 //! | 16..24 | length of the file |
-//! | 24..56 | SHA-256 of all other bytes |
-//! | 56.. | per section: offset and length, 8 bytes each |
+//! | 24..28 | CRC-32 of the header without these bytes |
+//! | 28..32 | zero |
+//! | 32.. | per section: offset and length, 8 bytes each, CRC-32 and four zeros |
+//!
+//! Sections follow each other without a gap and the last one ends the file, so that every byte is
+//! under one of the checksums. They are there to notice damage. Who makes a file on purpose can make
+//! its checksums too, and a cryptographic one would take most of the time of a scan.
 //!
 //! Strings are (offset, length) pairs of 4 bytes each into one pool of UTF-8 text.
 
 /// First bytes of every database.
 pub(super) const MAGIC: [u8; 8] = *b"plimsadv";
 
-/// Version of the format that is written. Readers refuse newer ones.
-pub const FORMAT: u32 = 1;
+/// Version of the format that is written. Readers refuse all others.
+pub const FORMAT: u32 = 2;
 
-/// Where the checksum stands.
-pub(super) const CHECKSUM: std::ops::Range<usize> = 24..56;
+/// Where the header's checksum stands.
+pub(super) const CHECKSUM: std::ops::Range<usize> = 24..28;
+
+/// Where the table of sections begins.
+pub(super) const TABLE: usize = 32;
+
+/// Bytes of a section in that table.
+pub(super) const PLACE: usize = 24;
 
 /// Where the sections begin.
-pub(super) const HEADER: usize = CHECKSUM.end + SECTIONS * 16;
+pub(super) const HEADER: usize = TABLE + SECTIONS * PLACE;
 
 /// What a module's number is when there is none; others count from 1.
 pub(super) const NO_MODULE: u16 = 0;
@@ -31,8 +42,8 @@ pub(super) const DELETED: u32 = u32::MAX;
 
 /// Bytes of a string reference.
 pub(super) const TEXT: usize = 8;
-/// Data date and source.
-pub(super) const META: usize = 8 + TEXT;
+/// Data date, source, origin, coverage.
+pub(super) const META: usize = 8 + TEXT + TEXT + 4;
 /// Name and its first row; one more record ends the last name's rows.
 pub(super) const NAME: usize = TEXT + 4;
 /// EVR, advisory, CPE, module, architectures.

@@ -11,6 +11,7 @@ mod bytes;
 mod check;
 mod contents;
 mod format;
+mod origin;
 mod reader;
 mod unpack;
 mod writer;
@@ -20,6 +21,7 @@ mod tests;
 
 pub use contents::{BackInTime, Change, Contents, Document};
 pub use format::FORMAT;
+pub use origin::{Coverage, Origin, Verified};
 pub use reader::{Counts, Database, DatabaseError, Stored};
 pub use writer::TooMany;
 

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use super::{
+    Origin,
     bytes::{array, record, time, u16_at, u32_at},
     check,
     format::{
@@ -38,9 +39,17 @@ pub enum DatabaseError {
         /// the newest that is known
         known: u32,
     },
+    /// written by an older version
+    #[error(
+        "the advisory database has format {found}, which this version no longer reads; make it again with `plimsoll advisories update`"
+    )]
+    Older {
+        /// its format
+        found: u32,
+    },
     /// shorter or longer than it says
     #[error(
-        "the advisory database has {actual} bytes, and its header says {expected}; it was cut off or added to, so fetch it again"
+        "the advisory database has {actual} bytes, and its header says {expected}; it was cut off or added to, so make it again with `plimsoll advisories update`"
     )]
     Length {
         /// by its header
@@ -48,11 +57,14 @@ pub enum DatabaseError {
         /// the file's
         actual: u64,
     },
-    /// its checksum is not that of its bytes
+    /// a checksum is not that of its bytes
     #[error(
-        "the advisory database is damaged: its checksum is not that of its bytes; fetch it again"
+        "the advisory database is damaged: the checksum of its section `{section}` is not that of its bytes; make it again with `plimsoll advisories update`"
     )]
-    Checksum,
+    Checksum {
+        /// which one
+        section: &'static str,
+    },
     /// well-stored nonsense
     #[error("the advisory database is damaged: section `{section}`: {problem}")]
     Section {
@@ -134,6 +146,13 @@ impl<'a> Database<'a> {
     /// What day and second the data is of.
     pub fn as_of(&self) -> Timestamp {
         time(record::<META>(self.section(Section::Meta), 0), 0)
+    }
+
+    /// Where the data comes from in full, and how much of the feed it is.
+    pub fn origin(&self) -> Origin {
+        let own = record::<META>(self.section(Section::Meta), 0);
+        // checked when the file was opened; nothing is claimed for one that cannot be read
+        Origin::of_text(self.text(own, 16), u32_at(own, 24)).unwrap_or_default()
     }
 
     /// How much it holds.

@@ -84,6 +84,19 @@ fn sample() -> Contents {
         ("nothing-rpms".to_owned(), cpes(&[])),
     ]));
     contents.set_ends_of_life(known_ends_of_life().expect("the table"));
+    let text = |text: &str| text.to_owned();
+    *contents.origin_mut() = Origin {
+        coverage: Coverage::Whole,
+        feed: Some(text("https://example.com/csaf/")),
+        archive: Some(text("csaf_advisories_2025-02-15.tar.zst")),
+        position: Some(at("2025-02-15T00:00:00Z")),
+        etags: [(text("changes.csv"), text("\"1\""))].into(),
+        verified: Verified {
+            sha256: 1,
+            unnamed: 2,
+        },
+        unread: [(text("2024/rhsa-2024_1.json"), text("line 1"))].into(),
+    };
     contents
 }
 
@@ -233,10 +246,15 @@ fn every_truncation_and_addition_is_noticed() {
 #[test]
 fn newer_formats_and_other_files_are_told_apart() {
     let mut file = sample().to_bytes().expect("a file");
-    file[8] = 2;
+    file[8] = 3;
     assert_eq!(
         Database::open(&file).expect_err("newer"),
-        DatabaseError::Newer { found: 2, known: 1 }
+        DatabaseError::Newer { found: 3, known: 2 }
+    );
+    file[8] = 1;
+    assert_eq!(
+        Database::open(&file).expect_err("older"),
+        DatabaseError::Older { found: 1 }
     );
     assert_eq!(
         Database::open(b"").expect_err("empty"),
@@ -268,6 +286,21 @@ fn use_all(database: &Database<'_>) {
     );
 }
 
+/// Gives a changed file good checksums.
+fn mend(file: &mut [u8]) {
+    for number in 0..format::SECTIONS {
+        let place = format::TABLE + number * format::PLACE;
+        let number = |at| usize::try_from(bytes::u64_at(file, place + at)).unwrap_or(usize::MAX);
+        let (offset, len) = (number(0), number(8));
+        if let Some(section) = file.get(offset..offset.saturating_add(len)) {
+            let sum = crc32fast::hash(section).to_le_bytes();
+            file[place + 16..place + 20].copy_from_slice(&sum);
+        }
+    }
+    let sum = writer::checksum(&file[..format::HEADER]);
+    file[format::CHECKSUM].copy_from_slice(&sum);
+}
+
 proptest! {
     /// A file that someone made on purpose, with a good checksum.
     #[test]
@@ -279,11 +312,10 @@ proptest! {
         for (at, byte) in changes {
             // the section table is where most can go wrong
             let end = if big { format::HEADER } else { file.len() };
-            let at = format::CHECKSUM.end + at.index(end - format::CHECKSUM.end);
+            let at = format::TABLE + at.index(end - format::TABLE);
             file[at] = byte;
         }
-        let sum = writer::checksum(&file);
-        file[format::CHECKSUM].copy_from_slice(&sum);
+        mend(&mut file);
         if let Ok(database) = Database::open(&file) {
             use_all(&database);
         }

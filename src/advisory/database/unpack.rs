@@ -1,5 +1,7 @@
 //! Reads a file back into [`Contents`], for updates and for showing a whole advisory.
 
+use std::collections::BTreeSet;
+
 use super::{
     Contents, Database, Document, RowRef,
     bytes::{record, sha256, time, u32_at},
@@ -7,13 +9,14 @@ use super::{
 };
 use crate::advisory::{Advisory, AdvisoryId, Row};
 
-impl Database<'_> {
+impl<'a> Database<'a> {
     /// Everything the database holds.
     pub fn contents(&self) -> Contents {
         let mut rows = self.rows_by_advisory();
         let mut contents = Contents {
             source: self.source().to_owned(),
             as_of: self.as_of(),
+            origin: self.origin(),
             ends: self.ends_of_life().into_iter().collect(),
             ..Contents::default()
         };
@@ -68,6 +71,16 @@ impl Database<'_> {
         let mut rows: Vec<Row> = own.map(|(name, row)| self.row(name, row)).collect();
         rows.sort();
         rows
+    }
+
+    /// CPE and number of the advisory of every row; it looks at all of them.
+    pub fn products(&self) -> BTreeSet<(&'a str, u32)> {
+        let rows = self.all_rows().map(|(_, row)| (row.cpe, row.advisory));
+        let pairs: BTreeSet<(u16, u32)> = rows.collect();
+        pairs
+            .into_iter()
+            .map(|(cpe, advisory)| (self.cpe(cpe), advisory))
+            .collect()
     }
 
     fn rows_by_advisory(&self) -> Vec<Vec<Row>> {

@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use sha2::{Digest as _, Sha256};
-
 use super::{
     Contents,
-    format::{CHECKSUM, DELETED, FORMAT, HEADER, MAGIC, NO_MODULE, SECTIONS, Section},
+    format::{CHECKSUM, DELETED, FORMAT, HEADER, MAGIC, NO_MODULE, SECTIONS, Section, TABLE},
 };
 use crate::advisory::{Advisory, FixedEvr, Row, Severity};
 
@@ -145,7 +143,10 @@ impl Writer {
 
     fn meta(&mut self, contents: &Contents) -> Result<(), TooMany> {
         self.i64(Section::Meta, contents.as_of.as_second());
-        self.text(Section::Meta, &contents.source)
+        self.text(Section::Meta, &contents.source)?;
+        self.text(Section::Meta, &contents.origin.to_text())?;
+        self.u32(Section::Meta, contents.origin.coverage.number());
+        Ok(())
     }
 
     /// Rows are grouped by name, so that a package's are one piece of the file.
@@ -280,28 +281,30 @@ impl Writer {
         file.extend_from_slice(&FORMAT.to_le_bytes());
         file.extend_from_slice(&u32_of("sections", SECTIONS)?.to_le_bytes());
         file.extend_from_slice(&(length as u64).to_le_bytes());
-        file.resize(CHECKSUM.end, 0);
+        file.resize(TABLE, 0);
         let mut offset = HEADER as u64;
         for section in &self.sections {
             file.extend_from_slice(&offset.to_le_bytes());
             file.extend_from_slice(&(section.len() as u64).to_le_bytes());
+            file.extend_from_slice(&crc32fast::hash(section).to_le_bytes());
+            file.extend_from_slice(&[0; 4]);
             offset += section.len() as u64;
         }
         for section in &self.sections {
             file.extend_from_slice(section);
         }
-        let sum = checksum(&file);
+        let sum = checksum(&file[..HEADER]);
         file[CHECKSUM].copy_from_slice(&sum);
         Ok(file)
     }
 }
 
-/// SHA-256 of a file without the place of the checksum.
-pub(super) fn checksum(file: &[u8]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(&file[..CHECKSUM.start]);
-    hash.update(&file[CHECKSUM.end..]);
-    hash.finalize().into()
+/// CRC-32 of a header without the place of the checksum.
+pub(super) fn checksum(header: &[u8]) -> [u8; 4] {
+    let mut hash = crc32fast::Hasher::new();
+    hash.update(&header[..CHECKSUM.start]);
+    hash.update(&header[CHECKSUM.end..]);
+    hash.finalize().to_le_bytes()
 }
 
 fn u32_of(what: &'static str, count: usize) -> Result<u32, TooMany> {

@@ -159,7 +159,14 @@ fn what_cannot_be_told_is_unknown_with_its_reason_and_never_an_a() {
         ..rhel.clone()
     };
     let nothing = Evidence::default();
-    let data = Some(at("2024-01-01T00:00:00Z"));
+    let of = |coverage, limit| Data {
+        of: at("2024-01-01T00:00:00Z"),
+        coverage,
+        limit,
+    };
+    let data = Some(of(Coverage::Whole, Some(7)));
+    let declared = Some(of(Coverage::Declared, Some(7)));
+    let part = Some(of(Coverage::Partial, Some(7)));
     let now = AsOf::Instant(at("2024-01-08T00:00:00Z"));
     let later = AsOf::Instant(at("2024-01-08T00:00:01Z"));
     for (evidence, matched, data, as_of, wanted) in [
@@ -170,6 +177,14 @@ fn what_cannot_be_told_is_unknown_with_its_reason_and_never_an_a() {
             data,
             later,
             Some("7 days before 2024-01-08"),
+        ),
+        (&rhel, graded(1, 1), declared, now, None),
+        (
+            &rhel,
+            graded(1, 1),
+            part,
+            now,
+            Some("some of Red Hat's advisories alone"),
         ),
         (&rhel, graded(1, 1), None, now, Some("database is empty")),
         (&rhel, graded(1, 0), data, now, Some("no product is known")),
@@ -189,7 +204,7 @@ fn what_cannot_be_told_is_unknown_with_its_reason_and_never_an_a() {
             Some("without os-release"),
         ),
     ] {
-        let health = health(evidence, &matched, data, as_of, Some(7));
+        let health = health(evidence, &matched, data, as_of);
         match (wanted, health) {
             (None, Health::Graded { grade, .. }) => assert_eq!(grade, Grade::A),
             (Some(reason), Health::Unknown(why)) => {
@@ -198,7 +213,8 @@ fn what_cannot_be_told_is_unknown_with_its_reason_and_never_an_a() {
             (wanted, health) => panic!("{wanted:?} {health:?}"),
         }
     }
-    let any_age = health(&rhel, &graded(1, 1), data, later, None);
+    let any_age = Some(of(Coverage::Whole, None));
+    let any_age = health(&rhel, &graded(1, 1), any_age, later);
     assert!(matches!(any_age, Health::Graded { .. }));
 }
 

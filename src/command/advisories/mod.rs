@@ -1,5 +1,9 @@
 //! `plimsoll advisories`: makes the advisory database and tells what is in it.
 
+mod intake;
+mod network;
+mod status;
+mod store;
 mod tar;
 mod update;
 
@@ -16,6 +20,8 @@ use crate::{
     config::{Environment, cli::AdvisoriesCommand},
     error::Error,
     gather::read_database,
+    progress::Console,
+    registry::RegistryOptions,
 };
 
 /// Where the database lies unless the user says otherwise: `plimsoll/advisories.db` in the user's
@@ -34,13 +40,13 @@ pub(super) fn database_path(environment: &Environment) -> Option<PathBuf> {
     Some(data.or_else(home)?.join("plimsoll/advisories.db"))
 }
 
-/// Does what was asked; the text is for standard output, `tell` for what happens meanwhile.
+/// Does what was asked; the text is for standard output, the console for what happens meanwhile.
 pub(super) fn run(
     command: &AdvisoriesCommand,
     environment: &Environment,
     directory: &Path,
     now: Timestamp,
-    tell: &dyn Fn(&str),
+    console: &Console,
 ) -> Result<String, Error> {
     let database = match command {
         AdvisoriesCommand::Update { database, .. }
@@ -55,11 +61,20 @@ pub(super) fn run(
         )
     })?;
     match command {
-        AdvisoriesCommand::Update { from, .. } => {
-            update::update(&directory.join(from), &path, now, tell)
+        AdvisoriesCommand::Update { from, complete, .. } => {
+            let from = from.as_deref().unwrap_or(Path::new(update::FEED));
+            let address = from.to_str().is_some_and(|from| from.contains("://"));
+            let joined = directory.join(from);
+            let request = update::Request {
+                from: if address { from } else { &joined },
+                database: &path,
+                complete: *complete,
+                now,
+            };
+            update::update(&request, &RegistryOptions::default(), console)
         }
         AdvisoriesCommand::Status { .. } => {
-            with(&path, |database| Ok(status(&path, database, now)))
+            with(&path, |database| Ok(status::status(&path, database, now)))
         }
         AdvisoriesCommand::Show { id, .. } => with(&path, |database| show(database, id)),
     }
@@ -81,31 +96,13 @@ fn with<T>(path: &Path, read: impl FnOnce(&Database<'_>) -> Result<T, Error>) ->
     let file = read_database(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => usage(
             format!("there is no advisory database at {}", path.display()),
-            "make one with `plimsoll advisories update --from DIR`",
+            "make one with `plimsoll advisories update`",
         ),
         _ => io_error(path, &error),
     })?;
     let database =
         Database::open(&file).map_err(|error| usage(format!("{}: {error}", path.display()), ""))?;
     read(&database)
-}
-
-fn status(path: &Path, database: &Database<'_>, now: Timestamp) -> String {
-    let counts = database.counts();
-    let days = (now.as_second() - database.as_of().as_second()) / 86_400;
-    format!(
-        "database      {}\nsource        {}\nas of         {} ({days} days ago)\nadvisories    {}, {} deleted\npackages      {} rows of {} names\nvulnerabilities {}\nrepositories  {}\nlife cycle    {} dates\n",
-        path.display(),
-        database.source(),
-        database.as_of(),
-        counts.advisories,
-        counts.deleted,
-        counts.rows,
-        counts.names,
-        counts.cves,
-        counts.repositories,
-        counts.ends_of_life,
-    )
 }
 
 fn show(database: &Database<'_>, id: &str) -> Result<String, Error> {

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use tar_core::parse::{Limits, ParseEvent, Parser};
 
-use super::update::is_known;
+use super::intake::is_known;
 use crate::advisory::csaf::MAX_DOCUMENT;
 
 /// The files of a tar stream that belong to a feed.

@@ -1,242 +1,299 @@
-//! Takes over documents from a directory or an archive.
+//! Takes over a feed: from the network, a directory or an archive.
 
 use std::{
     fs,
-    io::{self, Read, Write as _},
+    io::{self, Read},
     path::Path,
 };
 
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 
-use super::{io_error, tar::entries, usage, with};
+use super::{
+    intake::{Intake, is_known, limited},
+    io_error, network,
+    store::Store,
+    tar::entries,
+    usage,
+};
 use crate::{
-    advisory::{
-        csaf::{self, MAX_DOCUMENT, ParseError},
-        database::Contents,
-        feed, known_ends_of_life,
-    },
+    advisory::{database::Coverage, feed, known_ends_of_life},
     error::Error,
-    gather::read_database,
+    fetch::Site,
+    progress::Console,
+    registry::RegistryOptions,
 };
 
-/// What an update does to the contents, and what it has to tell.
-struct Update<'a> {
-    contents: Contents,
-    newest: Timestamp,
-    /// documents from the future do not make the data newer than today
-    now: Timestamp,
-    changes: [usize; 5],
-    vulnerabilities: usize,
-    skipped: usize,
-    tell: &'a dyn Fn(&str),
+/// Red Hat's feed.
+pub(super) const FEED: &str = "https://security.access.redhat.com/data/csaf/v2/advisories/";
+
+/// What is asked.
+pub(super) struct Request<'a> {
+    /// address, directory or archive
+    pub(super) from: &'a Path,
+    /// the database
+    pub(super) database: &'a Path,
+    /// the files given are all that count
+    pub(super) complete: bool,
+    pub(super) now: Timestamp,
 }
 
 pub(super) fn update(
-    from: &Path,
-    path: &Path,
-    now: Timestamp,
-    tell: &dyn Fn(&str),
+    request: &Request<'_>,
+    options: &RegistryOptions,
+    console: &Console,
 ) -> Result<String, Error> {
-    // a damaged database is told, not thrown away: it may be another program's file
-    let contents = match read_database(path) {
-        Ok(_) => with(path, |database| Ok(database.contents()))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Contents::default(),
-        Err(error) => return Err(io_error(path, &error)),
-    };
-    let newest = contents.as_of();
-    let mut update = Update {
-        contents,
-        newest,
-        now,
-        changes: [0; 5],
-        vulnerabilities: 0,
-        skipped: 0,
-        tell,
-    };
-    if from.is_dir() {
-        update.directory(from)?;
-    } else {
-        update.archive(from)?;
-    }
+    let store = Store::open(request.database)?;
+    let mut intake = Intake::new(store.contents()?, request.now, console);
     let ends = known_ends_of_life().map_err(|error| Error::Bug(error.to_string()))?;
-    update.contents.set_ends_of_life(ends);
-    let newest = update.newest;
-    // a map of repositories alone does not say where the advisories come from
-    let documents: usize = update.changes.iter().sum();
-    let named = (documents == 0).then(|| update.contents.source().to_owned());
+    intake.contents.set_ends_of_life(ends);
+    let address = request.from.to_str().filter(|from| from.contains("://"));
+    if let Some(address) = address {
+        if request.complete {
+            return Err(usage(
+                "`--complete` is for directories and archives",
+                "a feed says itself what it has",
+            ));
+        }
+        let site = Site::open(address, options)?;
+        if !network::update(&site, &mut intake, &store)? {
+            let path = store.path().display();
+            return Ok(format!(
+                "{path}: as of {}, nothing new at the source\n",
+                intake.contents.as_of()
+            ));
+        }
+    } else {
+        files(request, &mut intake)?;
+    }
+    let bytes = store.replace(&intake.contents)?;
+    if address.is_some() {
+        Site::forget(&store.part()).map_err(|error| io_error(&store.part(), &error))?;
+    }
+    if !intake.contents.origin().coverage.grades() {
+        console.warn("the database holds some advisories alone, so that no image gets a grade by it; fetch all, or say with `--complete` that the files given are all");
+    }
+    Ok(format!(
+        "{}: {bytes} bytes, as of {}\n{}",
+        store.path().display(),
+        intake.contents.as_of(),
+        intake.summary()
+    ))
+}
+
+/// What files say of how complete they are.
+#[derive(Default)]
+struct Given {
+    /// the day in the name of a whole archive
+    whole: Option<Timestamp>,
+}
+
+fn files(request: &Request<'_>, intake: &mut Intake<'_>) -> Result<(), Error> {
+    let from = request.from;
+    let mut given = Given::default();
+    if from.is_dir() {
+        directory(from, intake, &mut given)?;
+    } else {
+        archive(from, intake, &mut given)?;
+    }
     let name = from.file_name().map_or_else(
         || from.display().to_string(),
         |name| name.to_string_lossy().into_owned(),
     );
-    update
-        .contents
-        .advance(newest, &named.unwrap_or(name))
-        .map_err(|error| usage(error.to_string(), ""))?;
-    let file = update
-        .contents
-        .to_bytes()
-        .map_err(|error| usage(error.to_string(), ""))?;
-    replace(path, &file).map_err(|error| io_error(path, &error))?;
-    Ok(update.summary(path, file.len()))
-}
-
-/// The new file takes the place of the old one whole, or not at all.
-fn replace(path: &Path, file: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut new = tempfile::NamedTempFile::new_in(folder)?;
-    new.write_all(file)?;
-    new.as_file().sync_all()?;
-    new.persist(path)?;
+    let listed = intake
+        .listed
+        .iter()
+        .map(|line| line.at.min(intake.now))
+        .max();
+    let whole = intake.has_all_that_is_listed() || given.whole.is_some();
+    let date = if whole && !request.complete {
+        given.whole.max(listed).unwrap_or(intake.newest)
+    } else {
+        intake.newest.max(listed.unwrap_or(Timestamp::MIN))
+    };
+    let held = intake.contents.origin().coverage;
+    if request.complete || whole {
+        let date = date.max(intake.contents.as_of());
+        advance(intake, date, &name)?;
+        let position = given.whole.map(before).max(listed);
+        let origin = intake.contents.origin_mut();
+        origin.coverage = if request.complete {
+            Coverage::Declared
+        } else {
+            Coverage::Whole
+        };
+        origin.position = position.filter(|_| whole && !request.complete);
+        origin.feed = None;
+        origin.etags.clear();
+    } else if intake.offered() > 0 && held == Coverage::Partial {
+        // more documents do not make a whole database newer than its last whole state
+        let date = date.max(intake.contents.as_of());
+        advance(intake, date, &name)?;
+    }
     Ok(())
 }
 
-impl Update<'_> {
-    fn directory(&mut self, from: &Path) -> Result<(), Error> {
-        for entry in walkdir::WalkDir::new(from).sort_by_file_name() {
-            let entry = entry.map_err(|error| usage(error.to_string(), ""))?;
-            let path = entry.path();
-            let name = path
-                .strip_prefix(from)
-                .unwrap_or(path)
-                .to_string_lossy()
-                .into_owned();
-            if entry.file_type().is_file() && is_known(&name) {
-                let content = open(path).and_then(|file| limited(&mut { file }));
-                let content = content.map_err(|error| io_error(path, &error))?;
-                self.file(&name, &content);
-            }
+fn advance(intake: &mut Intake<'_>, to: Timestamp, source: &str) -> Result<(), Error> {
+    let done = intake.contents.advance(to, source);
+    done.map_err(|error| usage(error.to_string(), ""))
+}
+
+/// An archive is made in the course of its day, from a state that may be of the day before.
+pub(super) fn before(archive: Timestamp) -> Timestamp {
+    archive
+        .checked_sub(jiff::SignedDuration::from_hours(24))
+        .unwrap_or(archive)
+}
+
+fn directory(from: &Path, intake: &mut Intake<'_>, given: &mut Given) -> Result<(), Error> {
+    let mut newest = None;
+    let mut names = Vec::new();
+    for entry in walkdir::WalkDir::new(from).sort_by_file_name() {
+        let entry = entry.map_err(|error| usage(error.to_string(), ""))?;
+        if !entry.file_type().is_file() {
+            continue;
         }
-        Ok(())
-    }
-
-    fn archive(&mut self, from: &Path) -> Result<(), Error> {
-        let io = |error: io::Error| io_error(from, &error);
-        let file = open(from).map_err(io)?;
-        let packed = from.extension().is_some_and(|end| end == "zst");
-        let mut stream: Box<dyn Read> = if packed {
-            Box::new(zstd::Decoder::new(file).map_err(io)?)
-        } else {
-            Box::new(io::BufReader::new(file))
-        };
-        entries(&mut *stream, &mut |name, content| self.file(name, content)).map_err(io)
-    }
-
-    /// One file of the feed; what cannot be used is told and left out.
-    fn file(&mut self, path: &str, content: &[u8]) {
-        let unpacked;
-        let (path, content) = match path.strip_suffix(".zst") {
-            None => (path, content),
-            Some(plain) => {
-                match zstd::Decoder::new(content).and_then(|mut reader| limited(&mut reader)) {
-                    Ok(bytes) => {
-                        unpacked = bytes;
-                        (plain, unpacked.as_slice())
-                    }
-                    Err(error) => return self.skip(path, &error.to_string()),
-                }
-            }
-        };
-        match path.rsplit('/').next().unwrap_or(path) {
-            "deletions.csv" => self.deletions(path, content),
-            "changes.csv" => self.changes(path, content),
-            name if name.starts_with("repository-to-cpe") => match feed::repositories(content) {
-                Ok(map) => self.contents.set_repositories(map),
-                Err(error) => self.skip(path, &error.to_string()),
-            },
-            _ => self.document(path, content),
+        let name = entry.path().strip_prefix(from).unwrap_or(entry.path());
+        let name = name.to_string_lossy().into_owned();
+        if is_known(&name) {
+            names.push((name, entry.into_path()));
+        } else if feed::is_archive(entry.file_name().to_str().unwrap_or_default()) {
+            newest = newest.max(Some(entry.into_path()));
         }
     }
-
-    fn document(&mut self, path: &str, content: &[u8]) {
-        let parsed = match csaf::parse(content) {
-            Ok(parsed) => parsed,
-            Err(ParseError::NotAnAdvisory { id }) if id.starts_with("CVE-") => {
-                self.vulnerabilities += 1;
-                return;
+    if let Some(path) = newest {
+        archive(&path, intake, given)?;
+    }
+    for (name, path) in names {
+        let content = open(&path).and_then(|file| limited(&mut { file }));
+        let content = content.map_err(|error| io_error(&path, &error))?;
+        match check(&path, &content) {
+            Ok(by_sum) => {
+                let before = intake.taken();
+                intake.file(&name, &content);
+                intake.checked(by_sum, before);
             }
-            Err(error) => return self.skip(path, &error.to_string()),
-        };
-        if let Some(fault) = parsed.faults.first() {
-            let count = parsed.faults.len();
-            (self.tell)(&format!(
-                "{path}: {count} products are left out, the first because {}",
-                fault.reason
+            Err(why) => intake.skip(&name, &why),
+        }
+    }
+    Ok(())
+}
+
+fn archive(from: &Path, intake: &mut Intake<'_>, given: &mut Given) -> Result<(), Error> {
+    let io = |error: io::Error| io_error(from, &error);
+    let name = from.file_name().and_then(|name| name.to_str());
+    let day = name.and_then(feed::archive_date);
+    let size = fs::metadata(from).map_err(io)?.len();
+    let sum = beside(from, "sha256");
+    if let Some(sum) = &sum {
+        let own = digest(&mut open(from).map_err(io)?).map_err(io)?;
+        if *sum != own {
+            return Err(usage(
+                format!(
+                    "{}: its SHA-256 is {own}, and the file beside it says {sum}",
+                    from.display()
+                ),
+                "fetch both again",
             ));
         }
-        self.newest = self.newest.max(parsed.advisory.revised.min(self.now));
-        let change = self
-            .contents
-            .offer(parsed.advisory, Sha256::digest(content).into());
-        self.changes[change as usize] += 1;
     }
+    let before = intake.taken();
+    let packed = from.extension().is_some_and(|end| end == "zst");
+    unpack(open(from).map_err(io)?, packed, size, intake).map_err(io)?;
+    intake.checked(sum.is_some(), before);
+    given.whole = day;
+    let origin = intake.contents.origin_mut();
+    origin.archive = name.filter(|_| day.is_some()).map(str::to_owned);
+    Ok(())
+}
 
-    fn deletions(&mut self, path: &str, content: &[u8]) {
-        match feed::changes(&String::from_utf8_lossy(content)) {
-            Ok(list) => {
-                for (id, at) in list
-                    .into_iter()
-                    .filter_map(|line| Some((line.id?, line.at)))
-                {
-                    let change = self.contents.delete(id, at);
-                    self.changes[change as usize] += 1;
-                }
-            }
-            Err(error) => self.skip(path, &error.to_string()),
-        }
-    }
+/// Takes over an archive's documents.
+pub(super) fn unpack(
+    file: impl Read,
+    packed: bool,
+    size: u64,
+    intake: &mut Intake<'_>,
+) -> io::Result<()> {
+    let console = intake.console;
+    let bar = console.bytes("reading advisories");
+    let counted = Counted {
+        inner: file,
+        done: 0,
+        tell: &|done| bar.at(done, Some(size)),
+    };
+    let mut stream: Box<dyn Read + '_> = if packed {
+        Box::new(zstd::Decoder::new(counted)?)
+    } else {
+        Box::new(io::BufReader::new(counted))
+    };
+    entries(&mut *stream, &mut |name, content| {
+        intake.file(name, content)
+    })
+}
 
-    /// The list of changes tells how new the feed is.
-    fn changes(&mut self, path: &str, content: &[u8]) {
-        match feed::changes(&String::from_utf8_lossy(content)) {
-            Ok(list) => {
-                self.newest = list
-                    .iter()
-                    .map(|line| line.at)
-                    .fold(self.newest, |newest, at| newest.max(at.min(self.now)));
-            }
-            Err(error) => self.skip(path, &error.to_string()),
-        }
-    }
+struct Counted<'a, R> {
+    inner: R,
+    done: u64,
+    tell: &'a dyn Fn(u64),
+}
 
-    fn skip(&mut self, path: &str, reason: &str) {
-        self.skipped += 1;
-        (self.tell)(&format!("skipped {path}: {reason}"));
-    }
-
-    fn summary(&self, path: &Path, bytes: usize) -> String {
-        let [added, replaced, unchanged, older, deleted] = self.changes;
-        format!(
-            "{}: {bytes} bytes, as of {}\n{added} advisories added, {replaced} replaced, {unchanged} unchanged, {older} older than what is held, {deleted} deleted\n{} documents skipped, {} about single vulnerabilities left out\n",
-            path.display(),
-            self.newest,
-            self.skipped,
-            self.vulnerabilities,
-        )
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let n = self.inner.read(buf)?;
+        self.done += n as u64;
+        (self.tell)(self.done);
+        Ok(n)
     }
 }
 
-pub(super) fn is_known(name: &str) -> bool {
-    let plain = name.strip_suffix(".zst").unwrap_or(name);
-    let name = plain.rsplit('/').next().unwrap_or(plain);
-    let json = Path::new(name).extension().is_some_and(|end| end == "json");
-    json || name == "changes.csv" || name == "deletions.csv"
+/// Whether there is a checksum beside a document; it must be the document's.
+fn check(path: &Path, content: &[u8]) -> Result<bool, String> {
+    let Some(sum) = beside(path, "sha256") else {
+        return Ok(false);
+    };
+    let own = digest(&mut { content }).map_err(|error| error.to_string())?;
+    (own == sum)
+        .then_some(true)
+        .ok_or_else(|| format!("its SHA-256 is {own}, and the file beside it says {sum}"))
+}
+
+/// What the checksum file beside a file names.
+fn beside(path: &Path, end: &str) -> Option<String> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(end);
+    let mut text = String::new();
+    let file = open(Path::new(&name)).ok()?;
+    file.take(4096).read_to_string(&mut text).ok()?;
+    feed::checksum(&text)
+}
+
+/// SHA-256 in hex.
+pub(super) fn digest(from: &mut dyn Read) -> io::Result<String> {
+    use sha2::Digest as _;
+    let mut hash = sha2::Sha256::new();
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut piece)? {
+            0 => break,
+            n => hash.update(piece.get(..n).unwrap_or_default()),
+        }
+    }
+    let sum: [u8; 32] = hash.finalize().into();
+    Ok(hex(&sum))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[expect(
     clippy::disallowed_methods,
     reason = "the command reads what the user names"
 )]
-fn open(path: &Path) -> io::Result<fs::File> {
+pub(super) fn open(path: &Path) -> io::Result<fs::File> {
     fs::File::open(path)
-}
-
-fn limited(from: &mut dyn Read) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    from.take(MAX_DOCUMENT as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > MAX_DOCUMENT {
-        return Err(io::Error::other("it is larger than a document may be"));
-    }
-    Ok(bytes)
 }

@@ -1,5 +1,6 @@
 //! Tests of the configuration as a whole.
 
+mod action;
 mod cli;
 mod environment;
 mod file;

@@ -1,0 +1,86 @@
+//! Where a database's data comes from, how much of the feed it is, and what was verified of it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// How much of the feed is there. An image that lacks nothing of a part may lack something of the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Coverage {
+    /// some documents, nobody knows how many there are besides
+    #[default]
+    Partial,
+    /// the user says that these are all that count
+    Declared,
+    /// all that the feed had at the time of the data
+    Whole,
+}
+
+impl Coverage {
+    const ALL: [Self; 3] = [Self::Partial, Self::Declared, Self::Whole];
+
+    pub(super) fn number(self) -> u32 {
+        match self {
+            Self::Partial => 0,
+            Self::Declared => 1,
+            Self::Whole => 2,
+        }
+    }
+
+    /// A grade can be told from it.
+    pub fn grades(self) -> bool {
+        self != Self::Partial
+    }
+}
+
+/// What was found of an archive or document to check it by. All of it came over a verified TLS
+/// connection, or from where the user said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Verified {
+    /// documents and archives whose SHA-256 is the one that the source names
+    pub sha256: u64,
+    /// those for which the source names none
+    pub unnamed: u64,
+}
+
+/// Where data comes from. Everything but the coverage is kept as JSON text in the file, so that new
+/// facts need no new format.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Origin {
+    /// how much of the feed it is
+    #[serde(skip)]
+    pub coverage: Coverage,
+    /// address of the feed; `None` for files
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed: Option<String>,
+    /// the whole archive that was last taken over
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<String>,
+    /// every change up to this time is taken over
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Timestamp>,
+    /// tags of the feed's small files as they were last taken over
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub etags: BTreeMap<String, String>,
+    /// what was checked
+    #[serde(default)]
+    pub verified: Verified,
+    /// documents that could not be read, by path, with the reason
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unread: BTreeMap<String, String>,
+}
+
+impl Origin {
+    pub(super) fn to_text(&self) -> String {
+        // strings, numbers and times only: nothing of it can fail
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    pub(super) fn of_text(text: &str, coverage: u32) -> Option<Self> {
+        let known = |one: &Coverage| one.number() == coverage;
+        let coverage = Coverage::ALL.into_iter().find(known)?;
+        let origin: Self = serde_json::from_str(text).ok()?;
+        Some(Self { coverage, ..origin })
+    }
+}

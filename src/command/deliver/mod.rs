@@ -1,0 +1,195 @@
+//! Tells the forge and the CI what came of a run, after the reports are written and before the exit.
+//! Whatever goes wrong here is a warning with its remedy: the exit code is the findings' alone.
+
+mod github;
+mod identity;
+mod sinks;
+mod words;
+
+use std::path::{Path, PathBuf};
+
+pub(super) use identity::with_identity;
+
+use super::reports::path_for;
+use crate::{
+    ci::{CiError, github::Conclusion, outputs::Outputs},
+    config::{Config, Environment},
+    error::ExitCode,
+    pipeline::Done,
+    plan::Plan,
+    progress::Console,
+    registry::RegistryOptions,
+    report::Report,
+};
+
+/// The calls that a run would make, for `run --dry-run`.
+pub(super) fn plan(
+    config: &Config,
+    environment: &Environment,
+    console: &Console,
+    http: &RegistryOptions,
+    plans: &[Plan],
+) -> String {
+    let mut delivery = Delivery::new(config, environment, console, http);
+    let calls = github::planned(&mut delivery, plans);
+    calls.iter().map(|call| format!("call {call}\n")).collect()
+}
+
+/// What came of one image.
+struct Told {
+    /// `plimsoll/` and the Dockerfile: what results are filed under, and the name of checks
+    category: String,
+    report: Option<Report>,
+    tags: Vec<String>,
+    sarif: Option<PathBuf>,
+    json: Option<PathBuf>,
+}
+
+/// Gathers what came of each image, and tells it at the end.
+pub(super) struct Delivery<'a> {
+    config: &'a Config,
+    environment: &'a Environment,
+    console: &'a Console,
+    http: &'a RegistryOptions,
+    told: Vec<Told>,
+    /// warnings that the summary repeats
+    troubles: Vec<String>,
+}
+
+impl<'a> Delivery<'a> {
+    pub(super) fn new(
+        config: &'a Config,
+        environment: &'a Environment,
+        console: &'a Console,
+        http: &'a RegistryOptions,
+    ) -> Self {
+        Self {
+            config,
+            environment,
+            console,
+            http,
+            told: Vec::new(),
+            troubles: Vec::new(),
+        }
+    }
+
+    /// Takes over what came of an image.
+    pub(super) fn add(&mut self, plan: &Plan, done: Done, several: bool) {
+        let name = done.name.as_deref().filter(|_| several);
+        let path = |format: &str| {
+            let mut reports = self.config.reports.iter().map(|report| &report.value);
+            let report = reports.find(|to| to.format == format && to.path.is_some())?;
+            Some(path_for(report.path.as_deref()?, name))
+        };
+        let (sarif, json) = (path("sarif"), path("json"));
+        self.told.push(Told {
+            category: self.category(plan, name),
+            tags: plan.scan.tags.iter().map(ToString::to_string).collect(),
+            report: done.report,
+            sarif,
+            json,
+        });
+    }
+
+    /// A name that no image before had: a second upload under one name would close the first's alerts.
+    fn category(&self, plan: &Plan, name: Option<&str>) -> String {
+        let dockerfile = plan.build.as_ref().map(|build| {
+            let inside = build.dockerfile.strip_prefix(&build.root);
+            let path = inside.unwrap_or(&build.dockerfile);
+            path.to_string_lossy().replace('\\', "/")
+        });
+        let taken = |category: &str| self.told.iter().any(|told| told.category == category);
+        let given = self.config.ci.category.as_deref();
+        let category = match (given, name) {
+            (Some(given), None) => given.to_owned(),
+            (Some(given), Some(name)) => format!("{given}/{name}"),
+            (None, _) => format!("plimsoll/{}", dockerfile.as_deref().unwrap_or("image")),
+        };
+        if !taken(&category) {
+            return category;
+        }
+        let name = name.map_or_else(|| (self.told.len() + 1).to_string(), str::to_owned);
+        format!("{category}/{name}")
+    }
+
+    /// Tells it; `raw` is the verdict, `code` what the process ends with.
+    pub(super) fn finish(mut self, raw: ExitCode, code: ExitCode) {
+        let conclusion = match raw {
+            ExitCode::Success => Conclusion::Success,
+            _ if code == ExitCode::Success => Conclusion::Pardoned,
+            ExitCode::Rejected | ExitCode::BuildFailed => Conclusion::Failure,
+            _ => Conclusion::Error,
+        };
+        let outcome = Outcome {
+            raw,
+            conclusion,
+            headline: words::headline(raw, &self.reports()),
+        };
+        if self.environment.github().is_some() {
+            github::tell(&mut self, &outcome);
+        }
+        let outputs = self.outputs(&outcome, code);
+        sinks::tell(&mut self, &outcome, &outputs);
+    }
+
+    fn reports(&self) -> Vec<&Report> {
+        self.told
+            .iter()
+            .filter_map(|told| told.report.as_ref())
+            .collect()
+    }
+
+    fn outputs(&self, outcome: &Outcome, code: ExitCode) -> Outputs {
+        let reports = self.reports();
+        let images = || reports.iter().flat_map(|report| &report.images);
+        let paths = |path: fn(&Told) -> &Option<PathBuf>| {
+            let paths = self.told.iter().filter_map(|told| path(told).as_deref());
+            let paths: Vec<String> = paths.map(|path| self.shown(path)).collect();
+            (!paths.is_empty()).then(|| paths.join("\n"))
+        };
+        let health = words::health(&reports);
+        Outputs {
+            image: words::each_once(images().map(|image| image.image.reference.clone())),
+            digest: words::each_once(
+                images().filter_map(|image| Some(image.image.digest.as_ref()?.to_string())),
+            ),
+            tags: words::each_once(self.told.iter().flat_map(|told| told.tags.iter().cloned())),
+            passed: outcome.raw == ExitCode::Success,
+            grade: health.grade,
+            next_drop_date: health.next_drop,
+            sarif: paths(|told| &told.sarif),
+            json: paths(|told| &told.json),
+            summary: outcome.headline.clone(),
+            exit_code: code as u8,
+            published: false,
+        }
+    }
+
+    /// A path as later steps can use it: relative to the repository when it lies in it.
+    fn shown(&self, path: &Path) -> String {
+        let inside = path.strip_prefix(&self.config.root).unwrap_or(path);
+        inside.to_string_lossy().into_owned()
+    }
+
+    /// Says what went wrong and what to do about it.
+    fn trouble(&mut self, error: &CiError) {
+        let mut text = self.console.hide(&error.to_string());
+        if let Some(remedy) = error.remedy() {
+            text = format!("{text}; {remedy}");
+        }
+        self.console.warn(&text);
+        self.troubles.push(text);
+    }
+
+    /// Notes an error, if there is one.
+    fn settle<T>(&mut self, outcome: Result<T, CiError>) -> Option<T> {
+        outcome.map_err(|error| self.trouble(&error)).ok()
+    }
+}
+
+/// How the whole run came out.
+struct Outcome {
+    raw: ExitCode,
+    conclusion: Conclusion,
+    headline: String,
+}
