@@ -72,7 +72,7 @@ pub(super) fn registries(plans: &[Plan]) -> Vec<String> {
     };
     let mut registries: Vec<String> = plans
         .iter()
-        .flat_map(|plan| plan.image.clone().or_else(|| given(plan)))
+        .filter_map(|plan| plan.image.clone().or_else(|| given(plan)))
         .map(|reference| reference.registry)
         .collect();
     registries.sort_unstable();

@@ -78,10 +78,10 @@ fn transfer(
     tools: &Tools<'_>,
 ) -> Result<Pushed, Error> {
     let to = destination(push, target.reference.as_ref())?;
-    let tags = tags(plan, target)?;
+    let wanted = tags(plan, target)?;
     let how = PushOptions {
-        movable: PushPlan::movable(&tags, &plan.scan),
-        tags,
+        movable: PushPlan::movable(&wanted, &plan.scan),
+        tags: wanted,
         force: push.force,
     };
     let mounts = mounts(push, &to, done, target)?;
