@@ -87,11 +87,11 @@ fn transfer(
     let mounts = mounts(push, &to, done, target)?;
     let pusher = Pusher::open(&to, &mounts, &tools.reach.registry)?;
     let title = format!("push to {to}");
-    let pushed = tools.console.stage("push", &title, || {
+    let done = tools.console.stage("push", &title, || {
         let bars = tools.console.push();
         pusher.push(target.opened.source(), accepted, &how, &bars)
-    })?;
-    Ok(pushed)
+    });
+    Ok(done?)
 }
 
 /// Registry and repository that an image goes to.
