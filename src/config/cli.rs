@@ -13,7 +13,11 @@ pub use super::cli_choices::{ColorChoice, ProgressChoice};
 use super::cli_help as help;
 pub use super::cli_init::{CiKind, InitArgs};
 pub use super::cli_push::{LoginArgs, LogoutArgs, PushArgs, RunPushArgs, TransferArgs};
-pub use super::{cli_advisories::AdvisoriesCommand, cli_ci::CiArgs};
+pub use super::{
+    cli_advisories::AdvisoriesCommand,
+    cli_ci::CiArgs,
+    cli_compare::{CompareArgs, ForArgs},
+};
 
 /// From a repository's Dockerfile to a certified container image.
 #[derive(Debug, Clone, Parser)]
@@ -344,6 +348,12 @@ pub struct PolicyArgs {
     /// Base image, when it cannot be told from the Dockerfile
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,
+    /// `free_of_critical_vulnerabilities` fails on Critical errata alone, not on Important ones
+    #[arg(long)]
+    pub critical_only: bool,
+    /// what it is compared with
+    #[command(flatten)]
+    pub compare: CompareArgs,
 }
 
 impl Cli {

@@ -12,7 +12,8 @@ use super::{
     section::section,
     sourced::Origin,
     values::{
-        Catalog, Days, EngineChoice, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tree,
+        Catalog, Days, EngineChoice, FailOn, KeyValue, Network, Port, ReportTo, RuleName, Stage,
+        Tree,
     },
 };
 use crate::{
@@ -237,6 +238,12 @@ section! {
         "exceptions" exceptions: Joined<Exemption>,
         /// Base image, when it cannot be told from the Dockerfile
         "base" base: String,
+        /// What the image is compared with: an earlier JSON report, or another image such as the
+        /// published one
+        "baseline" baseline: String,
+        /// What makes the run fail: `any` finding that blocks, or only those that are `new` against
+        /// the baseline
+        "fail-on" fail_on: FailOn,
         /// The advisory database
         "advisories" advisories: Advisories,
     } required []
@@ -263,6 +270,8 @@ section! {
         "source" source: String,
         /// Oldest age that still counts, in days: `7d`
         "max-age" max_age: Days,
+        /// `free_of_critical_vulnerabilities` fails on Critical errata alone; the grade does not change
+        "critical-only" critical_only: bool,
     } required []
 }
 

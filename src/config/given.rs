@@ -76,6 +76,9 @@ pub(super) const KEYS: &[Key] = &[
     key(&["skip", "ignore"], "--skip", Split::Lines),
     key(&["require"], "--require", Split::Words),
     key(&["base"], "--base", Split::One),
+    key(&["critical-only"], "--critical-only", Split::One),
+    key(&["baseline"], "--baseline", Split::One),
+    key(&["fail-on"], "--fail-on", Split::One),
     key(&["as-of"], "--as-of", Split::One),
     key(
         &["upload-sarif", "advanced-security"],
@@ -267,6 +270,9 @@ impl Given {
         self.add("skip", &args.skip);
         self.add("require", &args.require);
         self.add("base", args.base.as_slice());
+        self.add("critical-only", &yes(args.critical_only));
+        self.add("baseline", args.compare.baseline.as_slice());
+        self.add("fail-on", args.compare.fail_on.as_slice());
     }
 
     /// The texts of a key.

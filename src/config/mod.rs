@@ -11,6 +11,7 @@ pub mod cli;
 mod cli_advisories;
 mod cli_choices;
 mod cli_ci;
+mod cli_compare;
 mod cli_help;
 mod cli_init;
 mod cli_push;
@@ -50,7 +51,7 @@ pub use resolve::load;
 pub use schema::schema;
 pub use sourced::{Listed, Mark, Origin, Setting, Sourced};
 pub use values::{
-    Catalog, Days, EngineChoice, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tree,
+    Catalog, Days, EngineChoice, FailOn, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tree,
 };
 
 /// Why there is no configuration.

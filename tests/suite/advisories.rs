@@ -883,3 +883,56 @@ fn a_scan_grades_by_the_database_and_fails_on_what_is_missing() {
         "1:3.0.1-43.el9_0"
     );
 }
+
+/// sqlite3 reads the same histories: every package's last repository.
+#[test]
+fn histories_of_dnf_name_the_repositories_that_sqlite_reads() {
+    let Some(data) = data("dnf histories") else {
+        return;
+    };
+    if !has_program("sqlite3") {
+        skipped("dnf histories", "there is no sqlite3");
+        return;
+    }
+    let plain = "SELECT r.name, r.epoch, r.version, r.release, r.arch, p.repoid FROM trans_item t
+        JOIN rpm r ON r.item_id = t.item_id JOIN repo p ON p.id = t.repo_id WHERE t.action IN (1, 2, 4, 6, 9) AND t.state = 1 ORDER BY t.id";
+    let modern = "SELECT n.name, r.epoch, r.version, r.release, a.name, p.repoid FROM trans_item t
+        JOIN rpm r ON r.item_id = t.item_id JOIN repo p ON p.id = t.repo_id JOIN pkg_name n ON n.id = r.name_id JOIN arch a ON a.id = r.arch_id
+        WHERE t.action_id IN (1, 2, 3, 4) AND t.state_id = 2 ORDER BY t.id";
+    for (name, query, least) in [
+        ("dnf4-history", plain, 50),
+        ("custom-dnf-history", plain, 5),
+        ("matching-dnf-history", plain, 3),
+        ("dnf5-transaction_history", modern, 5),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("history.sqlite");
+        let bytes = fs::read(data.join(format!("redhat/dnf-history/{name}.sqlite"))).unwrap();
+        fs::write(&file, &bytes).unwrap();
+        let answer = command("sqlite3").arg(&file).arg(query).output().unwrap();
+        let answer = String::from_utf8(answer.stdout).unwrap();
+        let wanted: BTreeSet<String> = answer.lines().map(str::to_owned).collect();
+        let own: BTreeSet<String> = plimsoll::rpm::history(&bytes, None)
+            .unwrap()
+            .into_iter()
+            .map(|one| {
+                let nevra = one.nevra;
+                format!(
+                    "{}|{}|{}|{}|{}|{}",
+                    nevra.name,
+                    nevra.epoch.unwrap(),
+                    nevra.version,
+                    nevra.release,
+                    nevra.arch.unwrap(),
+                    one.repository
+                )
+            })
+            .collect();
+        assert!(own.len() >= least, "{name}: {}", own.len());
+        assert_eq!(own, wanted, "{name}");
+        for cut in [100, 4096, bytes.len() / 2] {
+            // a piece gives an error or fewer packages, never a panic
+            let _ = plimsoll::rpm::history(&bytes[..cut], None);
+        }
+    }
+}

@@ -19,6 +19,7 @@ mod engine;
 mod example;
 mod feeds;
 mod fixtures;
+mod forge;
 mod frontend;
 mod hostile;
 mod init;
@@ -28,6 +29,7 @@ mod pulling;
 mod pushing;
 mod reports;
 mod rpmdb;
+mod sbom;
 mod sources;
 mod sources_oracle;
 #[path = "../support/mod.rs"]

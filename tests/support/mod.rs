@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each module of the suite uses its own part")]
 
 pub(crate) mod docker_registry;
+pub(crate) mod forge;
 pub(crate) mod image;
 pub(crate) mod registry;
 mod relay;
