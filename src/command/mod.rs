@@ -157,7 +157,9 @@ fn say(stderr: &Arc<Mutex<dyn Write + Send>>, text: &str) {
 }
 
 fn tell(process: &Process<'_>, lines: &[String]) -> ExitCode {
-    lines.iter().for_each(|line| say(&process.stderr, line));
+    for line in lines {
+        say(&process.stderr, line);
+    }
     ExitCode::Success
 }
 
