@@ -9,6 +9,7 @@ use clap::{
 };
 use clap_complete::Shell;
 
+pub use super::cli_choices::{ColorChoice, ProgressChoice};
 use super::cli_help as help;
 pub use super::cli_init::{CiKind, InitArgs};
 pub use super::cli_push::{LoginArgs, LogoutArgs, PushArgs, RunPushArgs, TransferArgs};
@@ -80,32 +81,6 @@ pub struct GlobalArgs {
     pub exit_zero: bool,
 }
 
-/// When to colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum ColorChoice {
-    /// on a terminal
-    #[default]
-    Auto,
-    /// whatever standard error is
-    Always,
-    /// never
-    Never,
-}
-
-/// How to show progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum ProgressChoice {
-    /// bars on a terminal, lines elsewhere
-    #[default]
-    Auto,
-    /// lines
-    Plain,
-    /// bars
-    Tty,
-    /// nothing
-    None,
-}
-
 /// What to do.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
@@ -131,6 +106,7 @@ pub enum Command {
     #[command(after_help = help::LOGIN)]
     Login(LoginArgs),
     /// Remove what `login` stored
+    #[command(after_help = help::LOGOUT)]
     Logout(LogoutArgs),
     /// Show the page of a rule, or list all rules
     #[command(after_help = help::EXPLAIN)]

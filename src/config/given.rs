@@ -70,6 +70,7 @@ pub(super) const KEYS: &[Key] = &[
     key(&["docker-host"], "", Split::One),
     key(&["push"], "--push", Split::One),
     key(&["mount-from"], "--mount-from", Split::Words),
+    key(&["force"], "--force", Split::One),
     key(&["profile"], "--profile", Split::One),
     key(&["only"], "--only", Split::Words),
     key(&["skip", "ignore"], "--skip", Split::Lines),

@@ -9,6 +9,7 @@ use std::{io, path::PathBuf};
 mod ci;
 pub mod cli;
 mod cli_advisories;
+mod cli_choices;
 mod cli_ci;
 mod cli_help;
 mod cli_init;

@@ -93,7 +93,7 @@ pub fn load(
             Command::Run(run) => run.push.transfer.force,
             Command::Push(push) => push.transfer.force,
             _ => false,
-        },
+        } || resolver.switch(&from_environment, "force") == Some(true),
         images,
         scan: match &cli.command {
             Command::Scan(scan) => Some(scan.image.clone()),

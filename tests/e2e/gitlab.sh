@@ -25,6 +25,7 @@ include:
     inputs:
       program: $program
       tags: 1.0-1
+      runner-tags: [local]
 after:
   stage: deploy
   needs: [plimsoll_container_scanning]

@@ -118,7 +118,14 @@ fn engine_with_login(dir: &std::path::Path, host: &str) -> Option<Box<dyn Engine
     std::fs::write(&file, login).unwrap();
     let mut environment = super::environment();
     environment.auth = Arc::new(AuthStore::new().with_file(file).unwrap());
-    Some(connect(EngineChoice::Auto, &environment).unwrap())
+    Some(
+        connect(
+            EngineChoice::Auto,
+            &environment,
+            &RegistryOptions::default(),
+        )
+        .unwrap(),
+    )
 }
 
 #[test]

@@ -10,6 +10,26 @@
 //! and flags of docker/dockerfile 1.23, `--parents`, `--exclude` and here-documents among them.
 //! Expansion is not that of [`crate::dockerfile`]: that one guesses where a builder must be exact.
 
+mod command;
+mod copy;
+mod flags;
+mod git;
+mod health;
+mod image;
+mod lex;
+mod mount;
+mod names;
+mod parse;
+mod pattern;
+mod platform;
+mod ports;
+mod problem;
+mod run;
+mod settings;
+mod stages;
+mod walk;
+mod words;
+
 use indexmap::IndexMap;
 
 use super::graph::Graph;
@@ -116,19 +136,61 @@ impl From<ParseFault> for Refusal {
 /// Everything that keeps the target from being built, in the order of lines; never empty.
 pub fn lower(
     request: &FrontendRequest<'_>,
-    _images: &mut dyn ResolveImage,
+    images: &mut dyn ResolveImage,
 ) -> Result<Graph, Vec<Refusal>> {
-    let (_file, faults) = Dockerfile::read(request.file, request.text);
-    let mut refusals: Vec<Refusal> = faults
-        .into_iter()
-        .filter(|fault| !fault.tolerated)
-        .map(Refusal::from)
-        .collect();
-    refusals.push(Refusal {
-        message: "the embedded engine does not read Dockerfiles yet".to_owned(),
-        remedy: "build with BuildKit: --engine docker".to_owned(),
-        location: None,
-        kind: RefusalKind::Unsupported,
-    });
-    Err(refusals)
+    let (file, faults) = Dockerfile::read(request.file, request.text);
+    let faults = faults.into_iter().filter(|fault| !fault.tolerated);
+    let mut refusals: Vec<Refusal> = faults.map(Refusal::from).collect();
+    let Some(file) = file else {
+        return Err(refusals);
+    };
+    refusals.extend(other_frontend(&file, request));
+    let budget = lex::Budget::default();
+    let stages = match stages::Stages::read(&file, request, &budget) {
+        Ok(stages) if refusals.is_empty() => stages,
+        Ok(_) => return Err(refusals),
+        Err(more) => {
+            refusals.extend(more);
+            refusals.sort_by_key(|refusal| refusal.location.as_ref().map(|at| at.line));
+            return Err(refusals);
+        }
+    };
+    let target = stages.target(request.target, request.file);
+    let target = target.map_err(|refusal| vec![refusal])?;
+    walk::Walk::new(request, &stages, file.escape(), &budget).graph(target, images)
+}
+
+/// Frontends that this one stands in for.
+const OWN: [&str; 4] = [
+    "docker/dockerfile",
+    "docker/dockerfile-upstream",
+    "docker.io/docker/dockerfile",
+    "docker.io/docker/dockerfile-upstream",
+];
+
+/// A `# syntax` line, or the argument that stands for one, that names another frontend.
+fn other_frontend(file: &Dockerfile, request: &FrontendRequest<'_>) -> Option<Refusal> {
+    let argument = request.args.get("BUILDKIT_SYNTAX");
+    let named = argument.or(file.directives.syntax.as_ref())?;
+    let image = named.split_whitespace().next().unwrap_or("");
+    let image = image.split('@').next().unwrap_or("");
+    let name = match image.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => image,
+    };
+    if request.ignore_syntax || OWN.contains(&name) {
+        return None;
+    }
+    let mut lines = file.text().lines();
+    let line = lines.position(|line| argument.is_none() && line.contains(named.as_str()));
+    let number = line.and_then(|line| u32::try_from(line + 1).ok());
+    let problem = problem::Problem::unsupported(format!("the frontend `{named}`"));
+    let location = Location {
+        file: request.file.to_owned(),
+        line: number.unwrap_or(1),
+        end_line: number.unwrap_or(1),
+        column: None,
+        end_column: None,
+    };
+    Some(problem.at(&location))
 }
