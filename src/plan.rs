@@ -1,13 +1,12 @@
 //! Pure: configuration to what will be built, assessed and pushed, and why.
 
+mod baseline;
 mod push;
 
+pub use baseline::BaselinePlan;
 pub use push::PushPlan;
 
-use std::{
-    fmt::Write as _,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, path::Path};
 
 use indexmap::IndexMap;
 
@@ -80,15 +79,6 @@ pub struct ScanPlan {
     pub critical_only: bool,
     /// whether the project needs privileges, when the user says so
     pub privileged: Option<bool>,
-}
-
-/// What an image is compared with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BaselinePlan {
-    /// as it was named
-    pub name: String,
-    /// where it is, when it is a file
-    pub file: PathBuf,
 }
 
 /// Days after which advisory data is too old to grade by.
@@ -228,13 +218,7 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         floating_tags: value(&name.floating_tags).unwrap_or_default(),
         first_of,
         base: value(&scan.base),
-        baseline: scan.baseline.as_ref().map(|baseline| BaselinePlan {
-            name: baseline.value.clone(),
-            file: match &baseline.origin {
-                Origin::File(_) => config.root.join(&baseline.value),
-                _ => PathBuf::from(&baseline.value),
-            },
-        }),
+        baseline: baseline::plan(config, &scan),
         fail_on: value(&scan.fail_on).unwrap_or_default(),
         max_age: max_age.map_or(DEFAULT_MAX_AGE, |days| i64::from(days.0)),
         critical_only: critical_only.unwrap_or(false),

@@ -16,7 +16,7 @@ pub use super::cli_push::{LoginArgs, LogoutArgs, PushArgs, RunPushArgs, Transfer
 pub use super::{
     cli_advisories::AdvisoriesCommand,
     cli_ci::CiArgs,
-    cli_compare::{CompareArgs, ForArgs},
+    cli_compare::{CompareArgs, ForArgs, PolicyArgs},
 };
 
 /// From a repository's Dockerfile to a certified container image.
@@ -328,35 +328,6 @@ pub struct NameArgs {
     /// Registry and repository of the image, such as `registry.example.com/team/app`
     #[arg(long, value_name = "REGISTRY/REPOSITORY")]
     pub image: Option<String>,
-}
-
-/// How the image is assessed.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Scan options")]
-pub struct PolicyArgs {
-    /// Policy that the image is held to: container, root, scratch-nonroot, scratch-root or konflux;
-    /// container when absent
-    #[arg(long, value_name = "PROFILE")]
-    pub profile: Option<String>,
-    /// Assess these rules alone, separated by commas; repeatable
-    #[arg(long, value_name = "RULE", value_delimiter = ',')]
-    pub only: Vec<String>,
-    /// Grant an exception: the rule is assessed and reported but does not block; the reason goes
-    /// into the reports; repeatable
-    #[arg(long, value_name = "RULE=REASON")]
-    pub skip: Vec<String>,
-    /// Rules that block although their level does not ask for it; repeatable
-    #[arg(long, value_name = "RULE", value_delimiter = ',')]
-    pub require: Vec<String>,
-    /// Base image, when it cannot be told from the Dockerfile
-    #[arg(long, value_name = "REF")]
-    pub base: Option<String>,
-    /// `free_of_critical_vulnerabilities` fails on Critical errata alone, not on Important ones
-    #[arg(long)]
-    pub critical_only: bool,
-    /// what it is compared with
-    #[command(flatten)]
-    pub compare: CompareArgs,
 }
 
 impl Cli {

@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::{command, has_program, plimsoll, plimsoll_with, shared, skipped};
 
-fn data(test: &str) -> Option<PathBuf> {
+pub(crate) fn data(test: &str) -> Option<PathBuf> {
     let data = shared()
         .map(|shared| shared.join("data"))
         .filter(|data| data.join("csaf").is_dir());
@@ -75,7 +75,7 @@ fn offer(contents: &mut Contents, json: &[u8]) -> Change {
 }
 
 /// A database of the derived set, as of the day it ends, with the real map of repositories.
-fn rhel8(data: &Path) -> Vec<u8> {
+pub(crate) fn rhel8(data: &Path) -> Vec<u8> {
     let mut contents = Contents::default();
     for json in derived(data) {
         offer(&mut contents, &json);
@@ -90,7 +90,7 @@ fn rhel8(data: &Path) -> Vec<u8> {
 }
 
 /// The package list of the golden example: name, epoch, version, release, architecture, key.
-fn golden_list(data: &Path) -> Vec<Installed> {
+pub(crate) fn golden_list(data: &Path) -> Vec<Installed> {
     let list = fs::read_to_string(data.join("golden-example/mod-httpd.tsv")).unwrap();
     let streams = fs::read_to_string(data.join("golden-example/mod-httpd.mods")).unwrap();
     let stream = streams.trim().replace(' ', ":");
@@ -119,7 +119,7 @@ fn golden_list(data: &Path) -> Vec<Installed> {
     list.lines().map(package).collect()
 }
 
-fn ubi8() -> Evidence {
+pub(crate) fn ubi8() -> Evidence {
     let sets = ["ubi-8-baseos-rpms", "ubi-8-appstream-rpms"]
         .map(str::to_owned)
         .to_vec();

@@ -7,8 +7,21 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::Timestamp;
+use plimsoll::{
+    advisory::{
+        database::Database,
+        grade::{AsOf, Health, grade, timeline},
+        matching::{Matched, matches},
+    },
+    check,
+    finding::{Assessment, Outcome, Verdict},
+    report::{ImageIdentity, ImageReport, REPORTERS, Report, ReportKind},
+    subject::{AdvisoryFacts, Fact},
+};
 use serde_json::Value;
 
+use crate::advisories;
 use crate::support::{
     Ran, command, has_program,
     image::{Image, Layer},
@@ -533,4 +546,116 @@ fn the_page_runs_no_script_and_shows_hostile_text_as_text() {
         .status()
         .unwrap();
     assert!(checked.success());
+}
+
+/// OpenSCAP's answer for the golden package list, through every format that names advisories.
+#[test]
+fn the_golden_image_has_the_same_advisories_in_every_format() {
+    let Some(data) = advisories::data("golden example in every format") else {
+        return;
+    };
+    let file = advisories::rhel8(&data);
+    let database = Database::open(&file).unwrap();
+    let matched = matches(
+        &database,
+        &advisories::ubi8(),
+        &advisories::golden_list(&data),
+    );
+    let golden =
+        fs::read_to_string(data.join("golden-example/golden-mod-httpd-rhel-8.oval.tsv")).unwrap();
+    let golden: BTreeSet<&str> = golden
+        .lines()
+        .map(|line| line.split('\t').next().unwrap())
+        .collect();
+    let report = of_golden(matched, database.as_of());
+    let written = |format: &str| {
+        let reporter = REPORTERS.iter().find(|it| it.name() == format).unwrap();
+        let mut out = Vec::new();
+        reporter.write(&report, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    // every id that stands in a format, found without knowing its shape
+    let ids = |text: &str| -> BTreeSet<String> {
+        let found = text
+            .match_indices("RHSA-")
+            .chain(text.match_indices("RHBA-"));
+        let found = found.chain(text.match_indices("RHEA-"));
+        found
+            .map(|(at, _)| {
+                let id =
+                    text[at..].split(|c: char| !c.is_ascii_alphanumeric() && !"-:".contains(c));
+                id.into_iter()
+                    .next()
+                    .unwrap()
+                    .trim_end_matches(':')
+                    .to_owned()
+            })
+            .collect()
+    };
+    let golden: BTreeSet<String> = golden.into_iter().map(str::to_owned).collect();
+    for format in [
+        "table",
+        "json",
+        "sarif",
+        "markdown",
+        "gitlab-container-scanning",
+        "cyclonedx-vex",
+        "openvex",
+        "html",
+    ] {
+        assert_eq!(ids(&written(format)), golden, "{format}");
+    }
+}
+
+fn of_golden(matched: Matched, data: Timestamp) -> Report {
+    let as_of = AsOf::Day("2020-03-19".parse().unwrap());
+    let flaws: Vec<_> = matched
+        .missing
+        .iter()
+        .map(|it| (it.severity, it.released))
+        .collect();
+    let rule = check::find("free_of_critical_vulnerabilities")[0];
+    Report {
+        kind: ReportKind::Scan,
+        passed: false,
+        images: vec![ImageReport {
+            image: ImageIdentity {
+                reference: "registry.example.com/golden:1".to_owned(),
+                digest: None,
+                config_digest: None,
+                platform: None,
+                tag: None,
+            },
+            assessments: vec![Assessment {
+                rule,
+                outcome: Outcome::Assessed(Verdict::Failed(Vec::new())),
+                blocking: false,
+                exception: None,
+            }],
+            packages_count: None,
+            advisories: Some(AdvisoryFacts {
+                health: Health::Graded {
+                    grade: grade(&flaws, &[], as_of),
+                    timeline: timeline(&flaws, &[], as_of),
+                },
+                matched,
+                as_of,
+                data,
+                advisories: 181,
+                source: "derived".to_owned(),
+                base: Fact::Unmet("there is none".to_owned()),
+            }),
+            contents: None,
+            base: None,
+            fallback: None,
+            timings: Vec::new(),
+        }],
+        lints: Vec::new(),
+        sources: Vec::new(),
+        dockerfile: None,
+        pushed: None,
+        created: data,
+        documented: data,
+        baseline: None,
+    }
 }
