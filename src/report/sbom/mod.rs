@@ -276,13 +276,11 @@ fn by_nevra<'a, 'b>(units: &'b [Unit<'a>]) -> HashMap<&'a Nevra, &'b Unit<'a>> {
         .collect()
 }
 
-/// What the statements are judged by.
+/// What the statements are judged by. The time of the run is no part of it.
 fn basis(facts: &AdvisoryFacts) -> String {
     format!(
-        "Red Hat's advisories as of {} ({}), grade as of {}",
-        facts.data,
-        facts.source,
-        facts.as_of.timestamp()
+        "Red Hat's advisories as of {} ({})",
+        facts.data, facts.source
     )
 }
 

@@ -107,7 +107,7 @@ fn put_image(
             "name": id,
             "downloadLocation": NONE,
             "filesAnalyzed": false,
-            "primaryPackagePurpose": "OPERATING-SYSTEM",
+            "primaryPackagePurpose": "OPERATING_SYSTEM",
         });
         if let Some(version) = os.get("VERSION_ID") {
             value["versionInfo"] = version.as_str().into();
