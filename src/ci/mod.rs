@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod azure;
+mod exchange;
 mod fault;
 pub mod files;
 pub mod github;

@@ -141,7 +141,19 @@ impl<'a> Delivery<'a> {
 
     fn outputs(&self, outcome: &Outcome, code: ExitCode) -> Outputs {
         let reports = self.reports();
-        let images = || reports.iter().flat_map(|report| &report.images);
+        // What was pushed goes by the name and digest that others pull it by.
+        let pushed = || reports.iter().filter_map(|report| report.pushed.as_ref());
+        let local = reports.iter().filter(|report| report.pushed.is_none());
+        let images = || local.clone().flat_map(|report| &report.images);
+        let names = images().map(|image| image.image.reference.clone());
+        let digests = images().filter_map(|image| Some(image.image.digest.as_ref()?.to_string()));
+        let tags = self.told.iter().flat_map(|told| match &told.report {
+            Some(Report {
+                pushed: Some(pushed),
+                ..
+            }) => pushed.tags.clone(),
+            _ => told.tags.clone(),
+        });
         let paths = |path: fn(&Told) -> &Option<PathBuf>| {
             let paths = self.told.iter().filter_map(|told| path(told).as_deref());
             let paths: Vec<String> = paths.map(|path| self.shown(path)).collect();
@@ -149,11 +161,9 @@ impl<'a> Delivery<'a> {
         };
         let health = words::health(&reports);
         Outputs {
-            image: words::each_once(images().map(|image| image.image.reference.clone())),
-            digest: words::each_once(
-                images().filter_map(|image| Some(image.image.digest.as_ref()?.to_string())),
-            ),
-            tags: words::each_once(self.told.iter().flat_map(|told| told.tags.iter().cloned())),
+            image: words::each_once(pushed().map(|it| it.reference.clone()).chain(names)),
+            digest: words::each_once(pushed().map(|it| it.digest.to_string()).chain(digests)),
+            tags: words::each_once(tags),
             passed: outcome.raw == ExitCode::Success,
             grade: health.grade,
             next_drop_date: health.next_drop,

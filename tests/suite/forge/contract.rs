@@ -162,6 +162,9 @@ fn a_request_that_github_does_not_describe_would_be_noticed() {
         nth: 0,
         body: body.as_bytes().to_vec(),
         host: String::new(),
+        if_range: None,
+        if_none_match: None,
+        headers: std::collections::HashMap::new(),
     };
     for (method, path, body) in [
         (

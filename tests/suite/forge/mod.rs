@@ -108,6 +108,7 @@ fn report(findings: usize, words: &str) -> Report {
             base: None,
             fallback: None,
             timings: Vec::new(),
+            contents: None,
         }],
         lints: Vec::new(),
         sources: vec![SourceText {
@@ -116,6 +117,9 @@ fn report(findings: usize, words: &str) -> Report {
         }],
         dockerfile: Some("Dockerfile".to_owned()),
         created: "2026-11-22T06:00:00Z".parse().unwrap(),
+        documented: "2026-11-22T06:00:00Z".parse().unwrap(),
+        pushed: None,
+        baseline: None,
     }
 }
 
