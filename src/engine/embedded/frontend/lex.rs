@@ -12,7 +12,7 @@ const MAX_WORD: usize = 1 << 20;
 /// Nesting of `${a:-${b:-…}}` above this is refused.
 const MAX_DEPTH: usize = 64;
 /// What all expansions, environments and histories of one build may take together, in bytes.
-const BUDGET: usize = 64 << 20;
+const BUDGET: usize = 32 << 20;
 
 /// Variables in order; one that is set again moves to the end.
 #[derive(Debug, Clone, Default)]
@@ -102,6 +102,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn scan(&self, text: &str, env: &Env) -> Result<Found, String> {
+        self.budget.spend(text.len())?;
         let mut scan = Scan {
             lexer: self,
             env,
@@ -110,9 +111,7 @@ impl<'a> Lexer<'a> {
             depth: 0,
         };
         let found = scan.until(None, self.raw_escapes);
-        let found = found.map_err(|fault| format!("{fault} in `{}`", shortened(text)))?;
-        self.budget.spend(text.len() + found.text.len())?;
-        Ok(found)
+        found.map_err(|fault| format!("{fault} in `{}`", shortened(text)))
     }
 }
 
@@ -184,6 +183,7 @@ impl Scan<'_> {
                 c if Some(c) == stop => return Ok(found),
                 '$' => {
                     let value = self.dollar()?;
+                    self.lexer.budget.spend(value.len())?;
                     value.chars().for_each(|c| found.words.plain(c));
                     found.text.push_str(&value);
                 }
@@ -242,7 +242,11 @@ impl Scan<'_> {
         loop {
             match self.rest.next() {
                 Some('"') => return Ok(text + &self.quote('"')),
-                Some('$') => text.push_str(&self.dollar()?),
+                Some('$') => {
+                    let value = self.dollar()?;
+                    self.lexer.budget.spend(value.len())?;
+                    text.push_str(&value);
+                }
                 Some(c) if c == self.lexer.escape => {
                     if self.raw_escapes {
                         text.push(c);

@@ -12,6 +12,7 @@
 
 mod command;
 mod copy;
+mod dump;
 mod flags;
 mod git;
 mod health;
@@ -29,6 +30,8 @@ mod settings;
 mod stages;
 mod walk;
 mod words;
+
+pub use dump::dump_llb;
 
 use indexmap::IndexMap;
 

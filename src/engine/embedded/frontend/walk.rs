@@ -242,15 +242,15 @@ impl<'a> Walk<'a> {
         let triggers = self.triggers.remove(&index)?;
         let several = self.stages.several();
         let total = |step: &Step| {
-            let vertex = matches!(
+            matches!(
                 step.command,
                 Command::Run(_) | Command::Copy(_) | Command::Workdir(_)
-            );
-            vertex || step.onbuild
+            )
         };
         let image = matches!(stage.base, Base::Image(_));
         let steps = triggers.iter().chain(&stage.steps);
-        let total = steps.clone().filter(|step| total(step)).count() + usize::from(image);
+        let own = stage.steps.iter().filter(|step| total(step)).count();
+        let total = own + usize::from(image);
         let display = stage
             .name
             .clone()
@@ -263,6 +263,8 @@ impl<'a> Walk<'a> {
                 return None;
             }
         };
+        // `BuildKit` learns of triggers once the base has its name.
+        names.total += triggers.len();
         state.names = names;
         state.cmd = false;
         state.image.config.on_build.clear();
