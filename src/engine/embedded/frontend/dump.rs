@@ -56,6 +56,10 @@ struct Dump {
     states: Vec<Built>,
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the errors that it is mapped over are owned"
+)]
 fn told(error: llb::LlbError) -> String {
     error.to_string()
 }

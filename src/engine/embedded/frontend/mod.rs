@@ -13,6 +13,7 @@
 mod command;
 mod copy;
 mod dump;
+mod env;
 mod flags;
 mod git;
 mod health;
@@ -25,6 +26,7 @@ mod pattern;
 mod platform;
 mod ports;
 mod problem;
+mod reach;
 mod run;
 mod settings;
 mod stages;
