@@ -6,14 +6,18 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use plimsoll::{command, error::ExitCode};
+use plimsoll::{command, engine::embedded::worker, error::ExitCode};
 
 #[expect(clippy::disallowed_methods, reason = "this is the edge of the process")]
 fn main() -> process::ExitCode {
+    let args: Vec<_> = std::env::args_os().collect();
+    if let Some(code) = worker::entered(&args) {
+        return code;
+    }
     let stdout = io::stdout();
     let run = || {
         command::run(command::Process {
-            args: std::env::args_os().collect(),
+            args: args.clone(),
             variables: std::env::vars_os().collect(),
             directory: std::env::current_dir().unwrap_or_else(|_| ".".into()),
             stdout_is_terminal: stdout.is_terminal(),

@@ -1,7 +1,9 @@
 //! Pure: configuration to what will be built, assessed and pushed, and why.
 
+mod baseline;
 mod push;
 
+pub use baseline::BaselinePlan;
 pub use push::PushPlan;
 
 use std::{fmt::Write as _, path::Path};
@@ -10,8 +12,8 @@ use indexmap::IndexMap;
 
 use crate::{
     config::{
-        Config, EngineChoice, Exemption, ImageConfig, Listed, Map, Network, Origin, ReportTo,
-        RuleName, Setting, Sourced, Stage,
+        Config, EngineChoice, Exemption, FailOn, ImageConfig, Listed, Map, Network, Origin,
+        ReportTo, RuleName, Setting, Sourced, Stage,
     },
     engine::BuildPlan,
     oci::{Platform, Reference, Tag},
@@ -67,14 +69,20 @@ pub struct ScanPlan {
     pub first_of: Option<Tag>,
     /// base image, when the user says so
     pub base: Option<String>,
+    /// what the image is compared with: a JSON report or another image
+    pub baseline: Option<BaselinePlan>,
+    /// what makes the run fail
+    pub fail_on: FailOn,
     /// most days that the advisory data may be old
     pub max_age: i64,
+    /// Important errata do not fail the rule about vulnerabilities
+    pub critical_only: bool,
     /// whether the project needs privileges, when the user says so
     pub privileged: Option<bool>,
 }
 
 /// Days after which advisory data is too old to grade by.
-const DEFAULT_MAX_AGE: i64 = 7;
+pub const DEFAULT_MAX_AGE: i64 = 7;
 
 /// One plan for each image.
 pub fn plan(config: &Config) -> Vec<Plan> {
@@ -149,6 +157,8 @@ fn build_plan(
         cache_to: value(&build.cache_to).unwrap_or_default(),
         mirrors: image.mirrors.clone(),
         add_hosts: values(&build.add_hosts),
+        cache_dir: image.cache_dir.clone().unwrap_or_default(),
+        limits: value(&build.limits).unwrap_or_default().bounds(),
         source_date_epoch: image.source_date_epoch,
         names: tags.iter().filter_map(name_of).collect(),
         output: image.output.clone().unwrap_or_default(),
@@ -187,6 +197,9 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         .as_ref()
         .and_then(|version| Tag::next_build(version.as_str(), NO_TAGS).ok());
     let advisories = value(&scan.advisories);
+    let critical_only = advisories
+        .as_ref()
+        .and_then(|advisories| value(&advisories.critical_only));
     let max_age = advisories.and_then(|advisories| value(&advisories.max_age));
     ScanPlan {
         image: config.scan.clone(),
@@ -205,7 +218,10 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         floating_tags: value(&name.floating_tags).unwrap_or_default(),
         first_of,
         base: value(&scan.base),
+        baseline: baseline::plan(config, &scan),
+        fail_on: value(&scan.fail_on).unwrap_or_default(),
         max_age: max_age.map_or(DEFAULT_MAX_AGE, |days| i64::from(days.0)),
+        critical_only: critical_only.unwrap_or(false),
         privileged: project.and_then(|project| value(&project.privileged)),
     }
 }
@@ -299,7 +315,7 @@ impl Plan {
             EngineChoice::Auto => "the first engine within reach",
             EngineChoice::Buildkit => "BuildKit",
             EngineChoice::Docker => "the Docker Engine",
-            EngineChoice::Embedded => "the embedded builder",
+            EngineChoice::Embedded => "the embedded engine",
         };
         let mut step = format!(
             "build {} in {} with {engine} ({})",

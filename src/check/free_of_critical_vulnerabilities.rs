@@ -24,7 +24,8 @@ crate::rule! {
     /// It is judged by a database of Red Hat's advisories, which `plimsoll advisories update` makes.
     /// Without one, with one that is too old, and for images that Red Hat does not grade, the rule is
     /// *not assessed*, which is never a pass. It blocks only when the configuration marks it as
-    /// required.
+    /// required. With `--critical-only` (`scan.advisories.critical-only`) Important errata do not fail
+    /// it; they still count for the grade.
     ///
     /// # Why
     /// An image is published with grade A only. Red Hat grades it by the Critical and Important
@@ -67,7 +68,8 @@ impl Check for FreeOfCriticalVulnerabilities {
             return Verdict::NotApplicable("there are no advisories to judge by".to_owned());
         };
         let now = facts.as_of.timestamp();
-        let counts = |missing: &&Missing| missing.severity.counts() && missing.released <= now;
+        let counts =
+            |missing: &&Missing| missing.severity >= facts.fails_from && missing.released <= now;
         let missing = facts.matched.missing.iter().filter(counts);
         let mut findings: Vec<Finding> = missing
             .flat_map(|missing| findings(missing, facts, subject))
@@ -211,6 +213,10 @@ mod tests {
     }
 
     fn outcome(health: Health, missing: Vec<Missing>) -> Outcome {
+        failing_from(Severity::Important, health, missing)
+    }
+
+    fn failing_from(least: Severity, health: Health, missing: Vec<Missing>) -> Outcome {
         let mut subject = Image::good().build();
         subject.advisories = Fact::Known(AdvisoryFacts {
             matched: Matched {
@@ -219,6 +225,7 @@ mod tests {
                 ..Matched::default()
             },
             health,
+            fails_from: least,
             as_of: AsOf::Day(date(2024, 2, 1)),
             data: "2024-01-31T00:00:00Z".parse().expect("a time"),
             advisories: 3,
@@ -281,6 +288,43 @@ mod tests {
         );
         assert_eq!(findings[1].layer, Some(LayerIndex(3)));
         assert_eq!(findings[1].advisory.as_deref(), Some("RHSA-2024:1"));
+    }
+
+    #[test]
+    fn with_critical_alone_important_errata_pass() {
+        let list = |severity| {
+            vec![missing(
+                "RHSA-2024:1",
+                severity,
+                "2024-01-01T00:00:00Z",
+                &[0],
+            )]
+        };
+        for (severity, fails) in [(Severity::Important, false), (Severity::Critical, true)] {
+            let outcome = failing_from(Severity::Critical, graded(), list(severity));
+            let failed = matches!(outcome, Outcome::Assessed(Verdict::Failed(_)));
+            assert_eq!(failed, fails, "{severity}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_advisories_fails_an_image_and_never_passes_it() {
+        let unknown = || Health::Unknown(Unknown::Partial);
+        assert!(matches!(
+            outcome(unknown(), Vec::new()),
+            Outcome::NotAssessed(_)
+        ));
+        let list = vec![missing(
+            "RHSA-2024:1",
+            Severity::Important,
+            "2024-01-01T00:00:00Z",
+            &[0],
+        )];
+        let failed = outcome(unknown(), list);
+        assert!(
+            matches!(failed, Outcome::Assessed(Verdict::Failed(_))),
+            "{failed:?}"
+        );
     }
 
     #[test]

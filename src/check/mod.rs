@@ -76,7 +76,7 @@ fn lacks_what_counts(facts: &AdvisoryFacts) -> bool {
     let missing = &facts.matched.missing;
     missing
         .iter()
-        .any(|one| one.severity.counts() && one.released <= now)
+        .any(|one| one.severity >= facts.fails_from && one.released <= now)
 }
 
 fn reason<T>(fact: &Fact<T>) -> Option<String> {

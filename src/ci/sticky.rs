@@ -30,18 +30,19 @@ pub(super) struct Sticky<'a> {
 
 /// The mark of one comment among several of a pull request.
 pub(super) fn mark(name: &str) -> String {
-    let name: String = name
-        .chars()
-        .map(|c| {
-            if c.is_alphanumeric() || "/._ ".contains(c) {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    // `--` would end an HTML comment.
-    format!("<!-- plimsoll: {} -->", name.replace("--", "-"))
+    let mut safe = String::with_capacity(name.len());
+    for c in name.chars() {
+        let c = if c.is_alphanumeric() || "/._ ".contains(c) {
+            c
+        } else {
+            '-'
+        };
+        // `--` would end an HTML comment.
+        if c != '-' || !safe.ends_with('-') {
+            safe.push(c);
+        }
+    }
+    format!("<!-- plimsoll: {safe} -->")
 }
 
 /// Writes the comment: over the one with the mark, else a new one.

@@ -57,6 +57,14 @@ pub(super) fn console(
         let pair = [user.as_bytes(), b":", password.expose()].concat();
         secrets.push(Secret::new(STANDARD.encode(pair)));
     }
+    // One value may stand in several places.
+    let mut seen: Vec<Secret> = Vec::new();
+    for secret in secrets {
+        if !seen.iter().any(|other| other.expose() == secret.expose()) {
+            seen.push(secret);
+        }
+    }
+    let secrets = seen;
     let console = Console::new(
         process.stderr.clone(),
         mode,

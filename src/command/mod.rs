@@ -3,6 +3,7 @@
 
 mod advisories;
 mod console;
+mod days;
 mod deliver;
 mod init;
 mod logins;
@@ -18,13 +19,14 @@ use std::{
 };
 
 use console::{colored, console};
+use days::{as_of, day_asked, documented};
 
 use crate::{
     advisory::grade::AsOf,
     check,
     config::{
         self, Cli, Environment, Words,
-        cli::{Command, ScanArgs},
+        cli::{AdvisoriesCommand, Command, ForArgs, ScanArgs},
     },
     engine::{Cancel, EngineEnvironment},
     error::{Error, ExitCode},
@@ -90,6 +92,9 @@ fn dispatch(
             let interactive = process.stderr_is_terminal && !environment.is_ci();
             init::run(args, &process.directory, interactive)?.into_bytes()
         }
+        Command::Advisories(AdvisoriesCommand::For(args)) => {
+            return advisories_for(cli, args, environment, &mut process);
+        }
         Command::Advisories(command) => {
             let console = console(cli, environment, Vec::new(), &process);
             let now = (process.now)();
@@ -154,7 +159,9 @@ fn say(stderr: &Arc<Mutex<dyn Write + Send>>, text: &str) {
 }
 
 fn tell(process: &Process<'_>, lines: &[String]) -> ExitCode {
-    lines.iter().for_each(|line| say(&process.stderr, line));
+    for line in lines {
+        say(&process.stderr, line);
+    }
     ExitCode::Success
 }
 
@@ -200,7 +207,8 @@ fn stages(
     }
     let database = advisories::database_path(environment);
     let as_of = as_of(cli, environment, now)?;
-    let advisories = Advisories::read(database.as_deref(), as_of);
+    let cache = advisories::package_cache(environment);
+    let advisories = Advisories::read(database.as_deref(), as_of, cache);
     let tools = Tools {
         advisories: &advisories,
         reach: &reach,
@@ -243,6 +251,34 @@ fn stages(
     Ok(code)
 }
 
+/// `advisories for`: one image beside the advisories, nothing else.
+fn advisories_for(
+    cli: &Cli,
+    args: &ForArgs,
+    environment: &Environment,
+    process: &mut Process<'_>,
+) -> Result<ExitCode, Error> {
+    let now = (process.now)();
+    let signals = signals::Signals::watch()?;
+    let reach = reach(
+        environment,
+        logins::auth_store(environment)?,
+        signals.cancel(),
+    );
+    let day = day_asked(args.as_of, environment)?;
+    let wanted = advisories::For {
+        args,
+        format: &cli.global.format,
+        directory: &process.directory,
+        as_of: day.map_or(AsOf::Instant(now), AsOf::Day),
+        color: colored(cli.global.color, environment, process.stdout_is_terminal),
+        now,
+    };
+    let text = advisories::for_image(&wanted, environment, &reach)?;
+    write_out(process.stdout, &text)?;
+    Ok(ExitCode::Success)
+}
+
 /// `run` with an image among its inputs is `scan` of that image: an action has one command line.
 fn given_image(cli: Cli, environment: &Environment) -> Cli {
     let (Command::Run(run), Some(image)) = (&cli.command, environment.image_to_scan()) else {
@@ -254,40 +290,13 @@ fn given_image(cli: Cli, environment: &Environment) -> Cli {
         what: run.what.clone(),
         tag: run.name.tag.clone(),
         scan: run.scan.clone(),
-        ci: run.ci.clone(),
+        ci: run.ci.by_itself(),
         ..ScanArgs::default()
     };
     Cli {
         command: Command::Scan(Box::new(scan)),
         ..cli
     }
-}
-
-/// The day that was asked for, else now.
-fn as_of(cli: &Cli, environment: &Environment, now: jiff::Timestamp) -> Result<AsOf, Error> {
-    let Command::Scan(args) = &cli.command else {
-        return Ok(AsOf::Instant(now));
-    };
-    let variable = environment.text("PLIMSOLL_AS_OF").map(|day| {
-        day.parse().map_err(|error: jiff::Error| Error::Usage {
-            what: format!("PLIMSOLL_AS_OF `{day}`: {error}"),
-            hint: Some("write a day as 2026-01-31".to_owned()),
-        })
-    });
-    let day = match args.as_of {
-        Some(day) => Some(day),
-        None => variable.transpose()?,
-    };
-    Ok(day.map_or(AsOf::Instant(now), AsOf::Day))
-}
-
-/// What package lists are dated by: `SOURCE_DATE_EPOCH`, else the time of the grade. Whether the
-/// variable can be read was found out with the configuration.
-fn documented(environment: &Environment, as_of: AsOf) -> jiff::Timestamp {
-    let epoch = environment.text("SOURCE_DATE_EPOCH");
-    let epoch = epoch.and_then(|seconds| seconds.trim().parse().ok());
-    let epoch = epoch.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    epoch.unwrap_or_else(|| as_of.timestamp())
 }
 
 /// The failed step's last words, then the error itself.

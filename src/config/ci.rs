@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 
-use schemars::{Schema, json_schema};
+use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::{
     Words,
     cli::Command,
-    decode::{Leaf, Problem},
+    decode::{Decoder, Leaf, Problem, Value, push},
     load::read_at_most,
     resolve::Resolver,
-    section::{leaf, section},
-    sourced::{Setting, Sourced},
+    section::section,
+    sourced::{Listed, Origin, Setting, Sourced},
     texts::boolean,
+    tree::{Kind, Node},
 };
 use crate::secret::Secret;
 
@@ -33,13 +34,11 @@ pub enum When {
 
 impl Leaf for When {
     fn parse(text: &str, _: &Words) -> Result<Self, Problem> {
-        if text == "auto" {
-            return Ok(Self::Auto);
-        }
-        match boolean(text) {
-            Ok(true) => Ok(Self::Always),
-            Ok(false) => Ok(Self::Never),
-            Err(_) => {
+        match (text, boolean(text)) {
+            ("auto", _) => Ok(Self::Auto),
+            (_, Ok(true)) => Ok(Self::Always),
+            (_, Ok(false)) => Ok(Self::Never),
+            (_, Err(_)) => {
                 let message = format!("`{}` is none of auto, true, false", text.escape_debug());
                 Err(Problem::new(message))
             }
@@ -58,7 +57,28 @@ impl Leaf for When {
     }
 }
 
-leaf!(When);
+/// A word or a boolean, so that no quotes are needed.
+impl Value for When {
+    fn decode(node: &Node, cx: &mut Decoder<'_>) -> Option<Self> {
+        match &node.kind {
+            Kind::Scalar { text, plain: true } if text.eq_ignore_ascii_case("true") => {
+                Some(Self::Always)
+            }
+            Kind::Scalar { text, plain: true } if text.eq_ignore_ascii_case("false") => {
+                Some(Self::Never)
+            }
+            _ => cx.parsed(node, Self::parse),
+        }
+    }
+
+    fn shape(_: &mut SchemaGenerator) -> Schema {
+        Self::leaf_shape()
+    }
+
+    fn list(&self, path: &str, origin: &Origin, out: &mut Vec<Listed>) {
+        push(path, self.show(), origin, out);
+    }
+}
 
 section! {
     /// What the forge and the CI are told of a run.
@@ -153,11 +173,11 @@ impl Resolver<'_> {
             let message = format!("`{other}` is missing beside this");
             self.faults.push(alone.origin.clone(), message, None);
         }
-        let command = &self.cli.command;
-        if !matches!(command, Command::Run(_) | Command::Scan(_)) {
-            return CiConfig::default();
-        }
-        let runs = matches!(command, Command::Run(_));
+        let runs = match &self.cli.command {
+            Command::Run(_) => true,
+            Command::Scan(scan) => scan.ci.by_itself,
+            _ => return CiConfig::default(),
+        };
         let by_itself = if runs { When::Auto } else { When::Never };
         let when = |setting: &Setting<When>| setting.as_ref().map_or(by_itself, |it| it.value);
         let is = |setting: &Setting<bool>, default| setting.as_ref().map_or(default, |it| it.value);

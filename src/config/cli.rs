@@ -9,10 +9,15 @@ use clap::{
 };
 use clap_complete::Shell;
 
+pub use super::cli_choices::{ColorChoice, ProgressChoice};
 use super::cli_help as help;
 pub use super::cli_init::{CiKind, InitArgs};
 pub use super::cli_push::{LoginArgs, LogoutArgs, PushArgs, RunPushArgs, TransferArgs};
-pub use super::{cli_advisories::AdvisoriesCommand, cli_ci::CiArgs};
+pub use super::{
+    cli_advisories::AdvisoriesCommand,
+    cli_ci::CiArgs,
+    cli_compare::{CompareArgs, ForArgs, PolicyArgs},
+};
 
 /// From a repository's Dockerfile to a certified container image.
 #[derive(Debug, Clone, Parser)]
@@ -80,32 +85,6 @@ pub struct GlobalArgs {
     pub exit_zero: bool,
 }
 
-/// When to colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum ColorChoice {
-    /// on a terminal
-    #[default]
-    Auto,
-    /// whatever standard error is
-    Always,
-    /// never
-    Never,
-}
-
-/// How to show progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum ProgressChoice {
-    /// bars on a terminal, lines elsewhere
-    #[default]
-    Auto,
-    /// lines
-    Plain,
-    /// bars
-    Tty,
-    /// nothing
-    None,
-}
-
 /// What to do.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
@@ -131,6 +110,7 @@ pub enum Command {
     #[command(after_help = help::LOGIN)]
     Login(LoginArgs),
     /// Remove what `login` stored
+    #[command(after_help = help::LOGOUT)]
     Logout(LogoutArgs),
     /// Show the page of a rule, or list all rules
     #[command(after_help = help::EXPLAIN)]
@@ -322,6 +302,9 @@ pub struct EngineArgs {
     /// What builds: auto, buildkit, docker or embedded; `auto` prefers a BuildKit within reach
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<String>,
+    /// Directory of the embedded engine's cache; `plimsoll` in the user's cache directory when absent
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub cache_dir: Option<PathBuf>,
     /// Base image to take from elsewhere: reference or prefix of one = `oci:DIR[:TAG]` or another
     /// reference or prefix; repeatable
     #[arg(long, value_name = "FROM=TO")]
@@ -345,29 +328,6 @@ pub struct NameArgs {
     /// Registry and repository of the image, such as `registry.example.com/team/app`
     #[arg(long, value_name = "REGISTRY/REPOSITORY")]
     pub image: Option<String>,
-}
-
-/// How the image is assessed.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "Scan options")]
-pub struct PolicyArgs {
-    /// Policy that the image is held to: container, root, scratch-nonroot, scratch-root or konflux;
-    /// container when absent
-    #[arg(long, value_name = "PROFILE")]
-    pub profile: Option<String>,
-    /// Assess these rules alone, separated by commas; repeatable
-    #[arg(long, value_name = "RULE", value_delimiter = ',')]
-    pub only: Vec<String>,
-    /// Grant an exception: the rule is assessed and reported but does not block; the reason goes
-    /// into the reports; repeatable
-    #[arg(long, value_name = "RULE=REASON")]
-    pub skip: Vec<String>,
-    /// Rules that block although their level does not ask for it; repeatable
-    #[arg(long, value_name = "RULE", value_delimiter = ',')]
-    pub require: Vec<String>,
-    /// Base image, when it cannot be told from the Dockerfile
-    #[arg(long, value_name = "REF")]
-    pub base: Option<String>,
 }
 
 impl Cli {

@@ -56,4 +56,19 @@ pub struct CiArgs {
     /// Show the calls to the forge (method, address, size) instead of making them
     #[arg(long)]
     pub ci_dry_run: bool,
+    /// Whether it is told by itself what can be; a scan tells only what it was asked to, unless it
+    /// stands in the place of a run
+    #[arg(skip)]
+    pub by_itself: bool,
+}
+
+impl CiArgs {
+    /// The same for a scan that stands in the place of a run.
+    #[must_use]
+    pub fn by_itself(&self) -> Self {
+        Self {
+            by_itself: true,
+            ..self.clone()
+        }
+    }
 }

@@ -28,9 +28,11 @@ Paths on the command line are relative to the current directory, those of plimso
 environment to the repository root.";
 
 pub(super) const ADVISORIES: &str = "Examples:
+  plimsoll advisories update
   plimsoll advisories update --from csaf_advisories_2026-11-20.tar.zst
   plimsoll advisories status
   plimsoll advisories show RHSA-2024:0010
+  plimsoll advisories for registry.example.com/team/app:1.0-3
 
 Nothing is fetched from the network: bring the archive and `repository-to-cpe.json` from
 https://security.access.redhat.com/data/ by other means.";
@@ -52,12 +54,15 @@ pub(super) const SCAN: &str = "Examples:
 pub(super) const PUSH: &str = "Examples:
   plimsoll push oci:out --image registry.example.com/team/app --tag 1.0-1
   plimsoll push docker-daemon:quay.io/team/app:1.0-1
-  plimsoll push docker://registry.example.com/staging/app:1.0-1 \\
-      --image registry.example.com/team/app --tag 1.0-1,latest
+  plimsoll push docker://example.com/staging/app:1.0-1 --image example.com/team/app --tag 1.0-1
   plimsoll push oci:out --image quay.io/team/app --tag 1.0-1 --mount-from team/base
 
 An image that is not accepted is not pushed; nothing but the policy of the scan (`--profile`,
 exceptions) can change that.";
+
+pub(super) const LOGOUT: &str = "Examples:
+  plimsoll logout quay.io
+  plimsoll logout quay.io/team --auth-file auth.json";
 
 pub(super) const LOGIN: &str = "Examples:
   plimsoll login quay.io --username team+robot --password-file key.txt

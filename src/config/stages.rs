@@ -58,13 +58,15 @@ impl Resolver<'_> {
             .as_ref()
             .filter(|stages| stages.value.contains(&Stage::Push))
             .map(|stages| &stages.origin);
-        let Some(origin) = asked(&settings.push).or(stage) else {
+        let is_run = matches!(self.cli.command, Command::Run(_));
+        let origin = asked(&settings.push).or(stage).filter(|_| is_run);
+        let given = matches!(self.cli.command, Command::Push(_));
+        if origin.is_some() || given {
+            self.whole_scan(settings);
+        }
+        let Some(origin) = origin.cloned() else {
             return;
         };
-        if !matches!(self.cli.command, Command::Run(_)) {
-            return;
-        }
-        let origin = origin.clone();
         let image = settings.image.as_ref().map(|image| &image.value);
         if image.is_none_or(|image| image.registry.is_none() || image.repository.is_none()) {
             let message = "the push has nowhere to go".to_owned();
@@ -76,6 +78,23 @@ impl Resolver<'_> {
             let message = "the push has no tag".to_owned();
             let help = "name one with `--tag`, `image.tag` or `image.version`".to_owned();
             self.faults.push(origin, message, Some(help));
+        }
+    }
+}
+
+impl Resolver<'_> {
+    /// What was assessed by some rules alone is not accepted.
+    fn whole_scan(&mut self, settings: &Settings) {
+        let scan = settings.scan.as_ref().map(|scan| &scan.value);
+        if let Some(only) = scan.and_then(|scan| scan.only.as_ref()) {
+            let message = "an image is pushed after every rule was assessed, not some alone";
+            let help = "an exception with a reason (`--skip RULE=REASON`, `scan.exceptions`) keeps \
+                        a rule from blocking";
+            self.faults.push(
+                only.origin.clone(),
+                message.to_owned(),
+                Some(help.to_owned()),
+            );
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{
     decode::{Leaf, Map, Problem},
     environment::Environment,
     fault::Faults,
-    file::{Build, Exemption, Image, Scan, SecretSource, Settings},
+    file::{Advisories, Build, Exemption, Image, Scan, SecretSource, Settings},
     given::Given,
     lists::{Joined, Tags},
     sourced::{Origin, Setting, Sourced},
@@ -35,12 +35,20 @@ impl Given {
             mount_from: reader.many("mount-from"),
             ..Image::default()
         };
+        let critical_only = reader.flag("critical-only");
+        let advisories = critical_only.map(|critical_only| Advisories {
+            critical_only: Some(critical_only),
+            ..Advisories::default()
+        });
         let scan = Scan {
             profile: reader.one("profile"),
             only: reader.many("only"),
             required: reader.many("require").map(|rules| rules.map(Joined)),
             exceptions: reader.exceptions().map(|rules| rules.map(Joined)),
             base: reader.one("base"),
+            advisories: advisories.map(section),
+            baseline: reader.one("baseline"),
+            fail_on: reader.one("fail-on"),
             ..Scan::default()
         };
         Settings {
@@ -105,6 +113,8 @@ impl Reader<'_> {
             cache_from: self.many("cache-from"),
             cache_to: self.many("cache-to"),
             engine: self.one("engine"),
+            cache_dir: self.one("cache-dir"),
+            limits: None,
             mirrors: self.map("mirrors"),
             add_hosts: self.map("add-hosts"),
             output: self.one("output"),

@@ -1,8 +1,9 @@
 //! Engines: Dockerfile in, OCI layout out.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     finding::Location,
@@ -12,16 +13,18 @@ use crate::{
 };
 
 pub mod buildkit;
+mod connect;
 pub mod dial;
 pub mod docker;
 pub mod dockerignore;
 pub mod embedded;
 mod select;
 
-pub use select::{EngineChoice, EngineEnvironment, Place, connect, docker_address, place};
+pub use connect::connect;
+pub use select::{EngineChoice, EngineEnvironment, Place, docker_address, place};
 
 /// Everything a build needs; paths are absolute and were checked to lie where they may.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct BuildPlan {
     /// repository root; locations are relative to it
     pub root: PathBuf,
@@ -37,7 +40,8 @@ pub struct BuildPlan {
     pub labels: IndexMap<String, String>,
     /// platforms; the engine's own when empty
     pub platforms: Vec<Platform>,
-    /// `--mount=type=secret` values by id
+    /// `--mount=type=secret` values by id; they travel on their own
+    #[serde(skip)]
     pub secrets: IndexMap<String, Secret>,
     /// ssh agents or keys by id (`default`): socket path, or key file
     pub ssh: IndexMap<String, PathBuf>,
@@ -64,6 +68,23 @@ pub struct BuildPlan {
     pub ignore_syntax: bool,
     /// directory that becomes the OCI layout
     pub output: PathBuf,
+    /// directory of the embedded engine's cache; the user's cache directory when empty
+    pub cache_dir: PathBuf,
+    /// bounds on each step of the embedded engine
+    pub limits: Limits,
+}
+
+/// Bounds on one step; none unless set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// bytes of memory
+    pub memory: Option<u64>,
+    /// processes and threads at once
+    pub pids: Option<u64>,
+    /// how long it may run
+    pub timeout: Option<Duration>,
+    /// bytes that it may write into the image
+    pub disk: Option<u64>,
 }
 
 /// What happens during a build.

@@ -10,8 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    BuildError, Engine,
-    buildkit::BuildKit,
+    BuildError,
     dial::{Address, TlsFiles},
 };
 use crate::registry::auth::AuthStore;
@@ -25,13 +24,16 @@ const SMALL_FILE: u64 = 4 << 20;
 /// What the user asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EngineChoice {
-    /// whatever the environment points at: `BUILDKIT_HOST`, a buildx builder, the Docker Engine
+    /// whatever the environment points at: `BUILDKIT_HOST`, a buildx builder, the Docker Engine; the
+    /// embedded engine when it points nowhere and no Docker Engine answers
     #[default]
     Auto,
     /// a BuildKit daemon: `BUILDKIT_HOST`, a buildx builder, or the daemon's usual socket
     BuildKit,
     /// the Docker Engine
     Docker,
+    /// this binary
+    Embedded,
 }
 
 /// What the environment says of engines.
@@ -66,21 +68,15 @@ pub enum Place {
     Docker(Address),
     /// a BuildKit daemon
     BuildKit(Address),
+    /// this binary
+    Embedded,
 }
 
-/// Connects to the engine that was chosen.
-///
-/// # Errors
-/// When the environment cannot be understood or nothing answers there.
-pub fn connect(
-    choice: EngineChoice,
-    environment: &EngineEnvironment,
-) -> Result<Box<dyn Engine>, BuildError> {
-    let auth = Arc::clone(&environment.auth);
-    Ok(match place(choice, environment)? {
-        Place::Docker(address) => Box::new(BuildKit::in_docker(address, auth)?),
-        Place::BuildKit(address) => Box::new(BuildKit::alone(address, auth)?),
-    })
+impl Place {
+    /// Where a Docker Engine is when nobody says where.
+    pub(super) fn is_default(&self) -> bool {
+        matches!(self, Self::Docker(Address::Unix(path)) if path == Path::new(DEFAULT_SOCKET))
+    }
 }
 
 /// Decides where a build goes, without connecting.
@@ -88,6 +84,9 @@ pub fn connect(
 /// # Errors
 /// When the environment cannot be understood.
 pub fn place(choice: EngineChoice, environment: &EngineEnvironment) -> Result<Place, BuildError> {
+    if choice == EngineChoice::Embedded {
+        return Ok(Place::Embedded);
+    }
     if choice != EngineChoice::Docker {
         if let Some(host) = filled(environment.buildkit_host.as_ref()) {
             let address = buildkit_address(host, environment.buildkit_tls.as_ref());
@@ -103,7 +102,7 @@ pub fn place(choice: EngineChoice, environment: &EngineEnvironment) -> Result<Pl
     }
     match choice {
         EngineChoice::BuildKit => Ok(Place::BuildKit(Address::Unix(DEFAULT_BUILDKIT.into()))),
-        EngineChoice::Auto | EngineChoice::Docker => docker_address(environment).map(Place::Docker),
+        _ => docker_address(environment).map(Place::Docker),
     }
 }
 

@@ -1,15 +1,33 @@
 //! What an image's own files say of where its packages come from, for the advisories.
 //!
-//! Read are os-release, the content manifests that Red Hat's builds leave behind, and
-//! `labels.json`. dnf's history and the enabled repositories are not read: packages go by the layers.
+//! Read are os-release, the content manifests that Red Hat's builds leave behind, `labels.json`,
+//! dnf's history, and which of Red Hat's repositories are enabled.
+
+use std::collections::HashMap;
 
 use serde::Deserialize;
 
 use crate::{
     advisory::matching::{Evidence, Installed, LayerEvidence},
     oci::ImagePath,
+    rpm::{self, Nevra},
     subject::{Inventory, Packages},
 };
+
+/// Histories of dnf and dnf5.
+const HISTORIES: [&str; 2] = [
+    "/var/lib/dnf/history.sqlite",
+    "/usr/lib/sysimage/libdnf5/transaction_history.sqlite",
+];
+
+/// What an image says of where its packages come from.
+pub(super) struct Found {
+    pub(super) evidence: Evidence,
+    /// repositories by package, from dnf's history
+    pub(super) history: HashMap<Nevra, String>,
+    /// what could not be read
+    pub(super) unread: Vec<String>,
+}
 
 /// Only what matters of a content manifest.
 #[derive(Deserialize)]
@@ -24,7 +42,7 @@ struct Labels {
 }
 
 /// What the files say, and which of them could not be read.
-pub(super) fn evidence(inventory: &Inventory) -> (Evidence, Vec<String>) {
+pub(super) fn evidence(inventory: &Inventory) -> Found {
     let mut found = Evidence {
         os: os_release(inventory, "ID").map(|id| id.to_lowercase()),
         version: os_release(inventory, "VERSION_ID"),
@@ -42,7 +60,40 @@ pub(super) fn evidence(inventory: &Inventory) -> (Evidence, Vec<String>) {
             unread.push(format!("{path} cannot be read: {error}"));
         }
     }
-    (found, unread)
+    Found {
+        history: history(inventory, &mut unread),
+        evidence: found,
+        unread,
+    }
+}
+
+/// Later installations replace earlier ones; a history that is not there says nothing.
+fn history(inventory: &Inventory, unread: &mut Vec<String>) -> HashMap<Nevra, String> {
+    let mut repositories = HashMap::new();
+    for path in HISTORIES {
+        let Some(bytes) = inventory.kept_file(path) else {
+            if inventory.tree.contains_key(&ImagePath::from(path)) {
+                unread.push(format!("{path} is too large to be read"));
+            }
+            continue;
+        };
+        match rpm::history(bytes, inventory.kept_file(&format!("{path}-wal"))) {
+            Ok(list) => repositories.extend(list.into_iter().map(|one| {
+                let nevra = without_zero(one.nevra);
+                (nevra, one.repository)
+            })),
+            Err(error) => unread.push(format!("{path}: {error}")),
+        }
+    }
+    repositories
+}
+
+/// dnf writes 0 for an epoch that is not there.
+fn without_zero(nevra: Nevra) -> Nevra {
+    Nevra {
+        epoch: nevra.epoch.filter(|epoch| *epoch != 0),
+        ..nevra
+    }
 }
 
 fn read(path: &ImagePath, content: &[u8], to: &mut LayerEvidence) -> Result<(), serde_json::Error> {
@@ -50,7 +101,10 @@ fn read(path: &ImagePath, content: &[u8], to: &mut LayerEvidence) -> Result<(), 
     let path = path.strip_prefix(b"/").unwrap_or(path);
     let manifest =
         path.starts_with(b"root/buildinfo/content_manifests/") && path.ends_with(b".json");
-    if path == b"usr/share/buildinfo/labels.json" {
+    if path == b"etc/yum.repos.d/redhat.repo" || path == b"etc/yum.repos.d/ubi.repo" {
+        to.enabled
+            .extend(enabled(&String::from_utf8_lossy(content)));
+    } else if path == b"usr/share/buildinfo/labels.json" {
         let labels: Labels = serde_json::from_slice(content)?;
         // some builds wrote the label with its quotes
         to.cpe = labels
@@ -68,11 +122,39 @@ fn read(path: &ImagePath, content: &[u8], to: &mut LayerEvidence) -> Result<(), 
     Ok(())
 }
 
-/// The packages as the advisories want them.
-pub(super) fn installed(packages: &Packages) -> Vec<Installed> {
-    let each = packages.list.iter().zip(&packages.layers);
-    each.map(|(package, layer)| Installed::of(package, *layer, None))
+/// Ids of the enabled repositories of packages with code; dnf enables one that does not say.
+fn enabled(text: &str) -> Vec<String> {
+    let mut found: Vec<(String, bool)> = Vec::new();
+    for line in text.lines().map(str::trim) {
+        if let Some(id) = line
+            .strip_prefix('[')
+            .and_then(|line| line.strip_suffix(']'))
+        {
+            found.push((id.to_owned(), true));
+        } else if let Some((name, value)) = line.split_once('=')
+            && let Some((_, on)) = found.last_mut()
+            && name.trim().eq_ignore_ascii_case("enabled")
+        {
+            let value = value.trim().to_ascii_lowercase();
+            *on = ["1", "yes", "true", "on"].contains(&value.as_str());
+        }
+    }
+    let aside = |id: &str| id.contains("-debug") || id.contains("-source");
+    found
+        .into_iter()
+        .filter(|(id, on)| *on && !aside(id) && id != "main")
+        .map(|(id, _)| id)
         .collect()
+}
+
+/// The packages as the advisories want them.
+pub(super) fn installed(packages: &Packages, history: &HashMap<Nevra, String>) -> Vec<Installed> {
+    let each = packages.list.iter().zip(&packages.layers);
+    each.map(|(package, layer)| {
+        let repository = history.get(&without_zero(package.nevra.clone()));
+        Installed::of(package, *layer, repository.cloned())
+    })
+    .collect()
 }
 
 /// Values may stand in quotes, and the last assignment counts (os-release(5)).
@@ -91,7 +173,7 @@ fn os_release(inventory: &Inventory, key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::evidence;
+    use super::{Found, enabled, evidence};
     use crate::{check::testing::Image, oci::LayerIndex};
 
     #[test]
@@ -116,7 +198,11 @@ mod tests {
             let own = path.to_string().contains("labels.json");
             entry.layer = LayerIndex(u32::from(own));
         }
-        let (found, unread) = evidence(&subject.inventory);
+        let Found {
+            evidence: found,
+            unread,
+            ..
+        } = evidence(&subject.inventory);
         assert_eq!(
             (found.is_rhel(), found.version.as_deref()),
             (true, Some("9.4"))
@@ -127,5 +213,32 @@ mod tests {
             Some("cpe:/a:redhat:openstack:17.1::el9")
         );
         assert_eq!(unread.len(), 1, "{unread:?}");
+    }
+
+    #[test]
+    fn repositories_are_enabled_unless_they_say_otherwise() {
+        let text = "[main]\nx = 1\n# [no]\n[ubi-9-baseos-rpms]\nname = UBI\nenabled = 1\n\n[ubi-9-baseos-source]\nenabled = 1\n[off]\nenabled=0\n[silent]\nname=x\n";
+        assert_eq!(enabled(text), ["ubi-9-baseos-rpms", "silent"]);
+        assert_eq!(enabled("enabled=1\n"), [] as [String; 0]);
+    }
+
+    #[test]
+    fn a_history_that_cannot_be_read_is_told_and_lists_of_repositories_are_laid_to_their_layer() {
+        let image = Image::good()
+            .file(
+                "etc/yum.repos.d/ubi.repo",
+                "[ubi-9-baseos-rpms]\nenabled = 1\n",
+            )
+            .file("var/lib/dnf/history.sqlite", "no database")
+            .tree(&["usr/lib/sysimage/libdnf5/transaction_history.sqlite"]);
+        let found = evidence(&image.build().inventory);
+        let enabled = found
+            .evidence
+            .layers
+            .iter()
+            .flat_map(|layer| &layer.enabled);
+        assert_eq!(enabled.collect::<Vec<_>>(), ["ubi-9-baseos-rpms"]);
+        assert!(found.history.is_empty());
+        assert_eq!(found.unread.len(), 2, "{:?}", found.unread);
     }
 }

@@ -2,20 +2,22 @@
 
 mod advisories;
 mod context;
+mod current_base;
 mod evidence;
+mod files;
+mod packages;
 
 pub use advisories::{Advisories, read as read_database};
 pub use context::{Context, malformed_ignore};
+pub use files::{read_at_most, read_file};
+pub use packages::{PackageCache, PackageList};
 
-use std::{
-    fs,
-    io::{self, Read as _},
-    path::Path,
-};
+use std::{fs, path::Path};
 
 use tempfile::TempDir;
 
 use crate::{
+    advisory::Severity,
     dockerfile::{self, Dockerfile, Origins},
     engine::{
         BuildPlan, EngineEnvironment, buildkit::mirror, docker::DockerEngine, docker_address,
@@ -191,6 +193,10 @@ pub struct Request<'a> {
     pub advisories: &'a Advisories,
     /// most days that they may be old
     pub max_age: i64,
+    /// Important ones do not fail the image
+    pub critical_only: bool,
+    /// look up whether the base image of today has the fixes that are missing
+    pub current_base: bool,
 }
 
 /// Reads the layers of one image and gathers everything else that checks ask for.
@@ -227,7 +233,24 @@ pub fn subject(
         }
         Fact::Unmet(reason) => tracing::info!(reason, "base image not known"),
     }
-    let advisories = request.advisories.facts(&inventory, request.max_age);
+    let least = if request.critical_only {
+        Severity::Critical
+    } else {
+        Severity::Important
+    };
+    let mut advisories = request.advisories.facts(
+        PackageList::of(image.descriptor.digest(), &inventory),
+        request.max_age,
+        least,
+    );
+    if let Fact::Known(facts) = &mut advisories
+        && request.current_base
+        && !facts.matched.missing.is_empty()
+    {
+        let annotated = annotated(image);
+        let named = named_base(&origins, request).or(annotated.as_deref());
+        facts.base = current_base::look_up(named, image, &inventory, request, reach, options);
+    }
     Ok(Subject {
         reference: request.reference.clone(),
         display_name: request.display_name.clone(),
@@ -256,10 +279,7 @@ fn base(
     reach: &Reach,
 ) -> Fact<BaseImage> {
     let annotated = annotated(image);
-    let named = request
-        .base
-        .or(origins.base_reference.as_deref())
-        .or(annotated.as_deref());
+    let named = named_base(origins, request).or(annotated.as_deref());
     let Some(named) = named.filter(|name| *name != "scratch") else {
         return Fact::Unmet("the base image is not known: name it with `--base`".to_owned());
     };
@@ -270,6 +290,11 @@ fn base(
         Ok(base) => Fact::Known(base),
         Err(error) => Fact::Unmet(format!("base image {named}: {}", chain(&error))),
     }
+}
+
+/// The base image as the user or the Dockerfile names it.
+fn named_base<'a>(origins: &'a Origins, request: &Request<'a>) -> Option<&'a str> {
+    request.base.or(origins.base_reference.as_deref())
 }
 
 /// What the image says of its base: by digest when it tells that too.
@@ -298,12 +323,8 @@ fn moved(base: &BaseImage, config: &ImageConfig) -> bool {
     !base.reference.contains('@') && missing.is_some_and(|(_, diff_id)| !own.contains(diff_id))
 }
 
-fn base_image(
-    named: &str,
-    platform: &Platform,
-    request: &Request<'_>,
-    reach: &Reach,
-) -> Result<BaseImage, SourceError> {
+/// Where a base image is to be had.
+fn base_transport(named: &str, request: &Request<'_>) -> Result<Transport, SourceError> {
     let mirror = match request.build {
         Some(build) => mirror::place(named, &build.mirrors, &build.root),
         None => Ok(None),
@@ -313,7 +334,7 @@ fn base_image(
         reason,
     };
     let mirror = mirror.map_err(|error| malformed(error.to_string()))?;
-    let transport = match mirror {
+    Ok(match mirror {
         Some(mirror) => mirror,
         None if request.base.is_some() => named
             .parse()
@@ -323,7 +344,16 @@ fn base_image(
         None => Transport::Registry(
             Reference::parse_familiar(named).map_err(|error| malformed(error.reason))?,
         ),
-    };
+    })
+}
+
+fn base_image(
+    named: &str,
+    platform: &Platform,
+    request: &Request<'_>,
+    reach: &Reach,
+) -> Result<BaseImage, SourceError> {
+    let transport = base_transport(named, request)?;
     let opened = open(&transport, reach)?;
     let images = resolve(opened.source(), Some(platform))?;
     let base = images.images.first().ok_or_else(|| SourceError::NotFound {
@@ -351,28 +381,6 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// A Dockerfile is text written by hand; whatever is larger is not one, bytes.
-const MAX_DOCKERFILE: u64 = 8 << 20;
-
-/// Reads a Dockerfile.
-///
-/// # Errors
-/// When it cannot be read or is larger than 8 MiB.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "gather reads the Dockerfile for the pipeline"
-)]
-pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?
-        .take(MAX_DOCKERFILE + 1)
-        .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_DOCKERFILE {
-        return Err(io::Error::other("it is larger than 8 MiB"));
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

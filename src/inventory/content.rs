@@ -34,6 +34,9 @@ impl Role {
     }
 }
 
+/// Bytes of one useful file; histories of images have some 100 KiB.
+const MAX_USEFUL: u64 = 4 << 20;
+
 /// Why a file's content is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Interest {
@@ -43,6 +46,8 @@ pub(super) enum Interest {
     Secrets,
     /// it is kept whole
     Kept,
+    /// it is kept whole while there is room
+    Useful,
     /// it belongs to an rpm database
     Database(Role),
 }
@@ -55,6 +60,9 @@ pub(super) fn interest(path: &ImagePath, size: u64) -> Interest {
     }
     if is_kept(path) {
         return Interest::Kept;
+    }
+    if is_useful(path) && size <= MAX_USEFUL {
+        return Interest::Useful;
     }
     if (MIN_SEARCHED..=MAX_SEARCHED).contains(&size) && !is_documentation(path) {
         return Interest::Secrets;
@@ -75,6 +83,19 @@ pub(super) fn is_kept(path: &[u8]) -> bool {
             | b"etc/group"
     ) || path.starts_with(b"root/buildinfo/")
         || path.starts_with(b"usr/share/buildinfo/")
+}
+
+/// Where packages came from, when nothing better says it: dnf's history, repositories of Red Hat.
+fn is_useful(path: &[u8]) -> bool {
+    matches!(
+        path,
+        b"var/lib/dnf/history.sqlite"
+            | b"var/lib/dnf/history.sqlite-wal"
+            | b"usr/lib/sysimage/libdnf5/transaction_history.sqlite"
+            | b"usr/lib/sysimage/libdnf5/transaction_history.sqlite-wal"
+            | b"etc/yum.repos.d/redhat.repo"
+            | b"etc/yum.repos.d/ubi.repo"
+    )
 }
 
 /// A database file in any directory called `rpm`: `usr/lib/sysimage/rpm`, `var/lib/rpm`,

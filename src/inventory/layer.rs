@@ -195,7 +195,7 @@ impl Collector<'_> {
     }
 
     fn open(&mut self, change: usize, path: &ImagePath, size: u64) -> Result<(), LayerError> {
-        let interest = content::interest(path, size);
+        let mut interest = content::interest(path, size);
         let limits = &self.budget.limits;
         match interest {
             Interest::Kept if size > limits.kept_file => {
@@ -207,6 +207,8 @@ impl Collector<'_> {
                 .into());
             }
             Interest::Kept => self.budget.kept(size)?,
+            // an image with many histories is scanned without the last of them
+            Interest::Useful if !self.budget.useful(size) => interest = Interest::None,
             Interest::Database(_) if size > limits.database => {
                 return Err(LimitError::Database {
                     path: path.clone(),
@@ -215,7 +217,7 @@ impl Collector<'_> {
                 }
                 .into());
             }
-            Interest::Database(_) | Interest::Secrets | Interest::None => {}
+            Interest::Useful | Interest::Database(_) | Interest::Secrets | Interest::None => {}
         }
         self.file = Some(OpenFile {
             change,
@@ -333,7 +335,7 @@ impl Sink for Collector<'_> {
                     file.held.extend_from_slice(bytes);
                 }
             }
-            Interest::Kept | Interest::Database(_) => {
+            Interest::Kept | Interest::Useful | Interest::Database(_) => {
                 if file.held.is_empty() {
                     // Untouched memory costs nothing, growing by copies does.
                     file.held
@@ -379,7 +381,7 @@ impl Sink for Collector<'_> {
                 file.held.clear();
                 self.spare = file.held;
             }
-            Interest::Kept => {
+            Interest::Kept | Interest::Useful => {
                 self.search(file.change, &file.held);
                 let path = self.path_of(file.change);
                 self.scan.kept.push((path, sha256, file.held));

@@ -29,6 +29,8 @@ pub const MAX_SPARSE_REGIONS: usize = 10_000;
 pub const MAX_KEPT_FILE: u64 = 4 << 20;
 /// Bytes of all small files that are kept whole.
 pub const MAX_KEPT: u64 = 32 << 20;
+/// Bytes of all files that are kept while there is room: histories of dnf, lists of repositories.
+pub const MAX_USEFUL: u64 = 64 << 20;
 /// Bytes of one rpm database file; that of a full desktop is some 150 MiB.
 pub const MAX_DATABASE: u64 = 256 << 20;
 /// log2 of the bytes a zstd frame may ask to keep (128 MiB), zstd's own default for untrusted input.
@@ -129,6 +131,7 @@ pub(super) struct Budget {
     entries: AtomicU64,
     names: AtomicU64,
     kept: AtomicU64,
+    useful: AtomicU64,
 }
 
 impl Budget {
@@ -140,6 +143,7 @@ impl Budget {
             entries: AtomicU64::new(0),
             names: AtomicU64::new(0),
             kept: AtomicU64::new(0),
+            useful: AtomicU64::new(0),
         }
     }
 
@@ -158,6 +162,11 @@ impl Budget {
         within(&self.entries, 1, limit).ok_or(LimitError::Entries(limit))?;
         let limit = self.limits.name_bytes;
         within(&self.names, name_bytes, limit).ok_or(LimitError::Names(limit))
+    }
+
+    /// Whether there is room for a file that an image can be judged without.
+    pub(super) fn useful(&self, bytes: u64) -> bool {
+        within(&self.useful, bytes, MAX_USEFUL).is_some()
     }
 
     pub(super) fn kept(&self, bytes: u64) -> Result<(), LimitError> {

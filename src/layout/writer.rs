@@ -64,6 +64,30 @@ impl LayoutWriter {
         persist(file, &blob_path(&self.root, of.digest()))
     }
 
+    /// Takes a blob from a file that is known to hold it: by a hard link where it lies on the same
+    /// file system, else copied and verified. A blob that is there already is kept.
+    pub fn link(&self, file: &Path, of: &Descriptor) -> Result<(), SourceError> {
+        let path = blob_path(&self.root, of.digest());
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(|e| io_error(parent, e))?;
+        }
+        match std::fs::hard_link(file, &path) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let there = std::fs::metadata(&path).map_err(|e| io_error(&path, e))?;
+                if there.len() == of.size() {
+                    return Ok(());
+                }
+            }
+            Err(_) => {}
+        }
+        let from = std::fs::File::options()
+            .read(true)
+            .open(file)
+            .map_err(|e| io_error(file, e))?;
+        self.copy(from, of)
+    }
+
     /// Writes `index.json` with one descriptor for each name, or one without a name.
     pub fn finish(self, image: &Descriptor, names: &[String]) -> Result<(), SourceError> {
         let manifests: Vec<Value> = if names.is_empty() {

@@ -71,10 +71,20 @@ pub(super) fn parse<T: serde::de::DeserializeOwned>(
     raw: &RawManifest,
     kind: &str,
 ) -> Result<T, SourceError> {
-    serde_json::from_slice(&raw.bytes).map_err(|e| SourceError::Malformed {
-        what: format!("{kind} {}", raw.digest),
-        reason: e.to_string(),
-    })
+    serde_json::from_slice(&raw.bytes)
+        .or_else(|fault| without_layers(raw).ok_or(fault))
+        .map_err(|e| SourceError::Malformed {
+            what: format!("{kind} {}", raw.digest),
+            reason: e.to_string(),
+        })
+}
+
+/// `BuildKit` writes `null` where an image of `FROM scratch` and nothing else has no layers.
+fn without_layers<T: serde::de::DeserializeOwned>(raw: &RawManifest) -> Option<T> {
+    let mut value: Value = serde_json::from_slice(&raw.bytes).ok()?;
+    let layers = value.get_mut("layers").filter(|layers| layers.is_null())?;
+    *layers = Value::Array(Vec::new());
+    serde_json::from_value(value).ok()
 }
 
 pub(super) fn too_large(kind: &str, digest: &Digest, limit: String) -> SourceError {

@@ -77,6 +77,7 @@ pub(super) fn build_and_scan(
         reference: None,
         place: None,
         tag: None,
+        current_base: true,
     };
     match scan_images(plan, recipe, &target, tools) {
         Ok(images) => judged(plan, report, images, &target, tools),
@@ -108,16 +109,7 @@ fn build_image(
         EngineChoice::Auto => engine::EngineChoice::Auto,
         EngineChoice::Buildkit => engine::EngineChoice::BuildKit,
         EngineChoice::Docker => engine::EngineChoice::Docker,
-        EngineChoice::Embedded => {
-            return Err(BuildError::Unsupported {
-                engine: "this version".to_owned(),
-                what: "the embedded engine".to_owned(),
-                hint: Some(
-                    "leave `--engine` out, with a Docker Engine or BuildKit in reach".to_owned(),
-                ),
-            }
-            .into());
-        }
+        EngineChoice::Embedded => engine::EngineChoice::Embedded,
     };
     let mut recipe = plan_of_build.clone();
     let scratch = if recipe.output.as_os_str().is_empty() {
@@ -131,7 +123,7 @@ fn build_image(
     } else {
         None
     };
-    let engine = engine::connect(choice, &tools.reach.engine)?;
+    let engine = engine::connect(choice, &tools.reach.engine, &tools.reach.registry)?;
     let title = format!("build with {}", engine.describe());
     let built = tools.console.stage("build", &title, || {
         let mut events = tools.console.build();

@@ -1,6 +1,6 @@
 //! Requests of any method, sent with the login of the registry and to the registry alone.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use hyper::body::Bytes;
 use reqwest::{
@@ -19,6 +19,9 @@ use crate::oci::SourceError;
 
 /// Upload rate below which a request is given up, in bytes a second.
 const MIN_RATE: u64 = 16 << 10;
+
+/// How often one request is answered with a login; the first may have run out on the way.
+const MAX_LOGINS: u32 = 2;
 
 /// A request that can be sent again.
 #[derive(Debug, Clone)]
@@ -127,10 +130,11 @@ impl Client {
         }
     }
 
-    /// Sends once; answers a challenge once. Gives any answer but those that are worth a try.
+    /// Sends once; answers a challenge. Gives any answer but those that are worth a try.
     pub(super) async fn once(&self, ask: &Ask, tries: &mut Tries) -> Result<Response, Trouble> {
-        let mut renewed = false;
+        let mut left = MAX_LOGINS;
         loop {
+            let logins = self.logins.load(Ordering::Acquire);
             tracing::debug!(method = %ask.method, host = ask.url.host_str(), path = ask.url.path(), bytes = ask.body.len(), "asking the registry");
             let slow = Duration::from_secs(ask.body.len() as u64 / MIN_RATE);
             let request = self
@@ -140,14 +144,17 @@ impl Client {
                 .body(ask.body.clone());
             let response = self.answered(request.send().await)?;
             if response.status() == StatusCode::UNAUTHORIZED
-                && !renewed
+                && left > 0
                 && self.is_home(response.url())
             {
-                renewed = true;
-                let scheme = ask.url.scheme();
-                self.log_in(&response, scheme, tries)
-                    .await
-                    .map_err(Trouble::Fatal)?;
+                left -= 1;
+                // Another thread may have renewed the login meanwhile.
+                if self.logins.load(Ordering::Acquire) == logins {
+                    let scheme = ask.url.scheme();
+                    self.log_in(&response, scheme, tries)
+                        .await
+                        .map_err(Trouble::Fatal)?;
+                }
                 continue;
             }
             return self.usable(response).await;

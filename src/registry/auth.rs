@@ -2,7 +2,7 @@
 //!
 //! Reads and writes files that `config` found; never the environment.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::secret::Secret;
 
@@ -90,6 +90,14 @@ pub enum AuthError {
         /// what happened
         fault: String,
     },
+    /// who was asked has no answer
+    #[error("login for {registry}: {fault}")]
+    Asked {
+        /// whose login was asked for
+        registry: String,
+        /// in their words
+        fault: String,
+    },
 }
 
 /// Logins of docker's `config.json` and podman's `auth.json`. Built once by `config`, asked by all.
@@ -98,6 +106,19 @@ pub struct AuthStore {
     given: Vec<(Scope, Login)>,
     files: Vec<AuthFile>,
     helpers: Helpers,
+    source: Option<Source>,
+}
+
+/// Asks somebody else for the login of a registry, and of a repository in it.
+pub type AskLogin = dyn Fn(&str, Option<&str>) -> Result<Option<Login>, String> + Send + Sync;
+
+#[derive(Clone)]
+struct Source(Arc<AskLogin>);
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
 }
 
 impl AuthStore {
@@ -145,6 +166,13 @@ impl AuthStore {
         self
     }
 
+    /// Asks `source` for what neither the given logins nor the files know.
+    #[must_use]
+    pub fn with_source(mut self, source: Arc<AskLogin>) -> Self {
+        self.source = Some(Source(source));
+        self
+    }
+
     /// The login for `registry` (host and port), for `repository` in it when known. The most
     /// specific entry of the first file that has one; blocks while a helper runs.
     pub fn login_for(
@@ -162,7 +190,13 @@ impl AuthStore {
                 return Ok(Some(login));
             }
         }
-        Ok(None)
+        let Some(Source(source)) = &self.source else {
+            return Ok(None);
+        };
+        source(registry, repository).map_err(|fault| AuthError::Asked {
+            registry: registry.to_owned(),
+            fault,
+        })
     }
 
     /// Namespaces and repositories of `registry` with a login of their own, each once.

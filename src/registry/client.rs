@@ -1,6 +1,9 @@
 //! Requests to one registry: TLS or not, logins, tries.
 
-use std::{sync::RwLock, time::Duration};
+use std::{
+    sync::{RwLock, atomic::AtomicU64},
+    time::Duration,
+};
 
 use reqwest::{
     Response, StatusCode,
@@ -37,6 +40,8 @@ pub(super) struct Client {
     plain_allowed: bool,
     scheme: OnceCell<&'static str>,
     pub(super) authorization: RwLock<Option<Authorization>>,
+    /// counts the logins, so that one that another thread renewed is seen as such
+    pub(super) logins: AtomicU64,
     pub(super) retry: Retry,
     /// what a token must allow, beyond what a challenge asks for; empty when pulling
     pub(super) scopes: Vec<String>,
@@ -70,6 +75,7 @@ impl Client {
             plain_allowed,
             scheme: OnceCell::new(),
             authorization: RwLock::new(None),
+            logins: AtomicU64::new(0),
             retry: options.retry,
             scopes: Vec::new(),
             patience: options.read_timeout,

@@ -1,5 +1,7 @@
 //! Answers a registry's challenge with the login at hand.
 
+use std::sync::atomic::Ordering;
+
 use reqwest::{Response, StatusCode, header::CONTENT_TYPE};
 use url::Url;
 
@@ -54,6 +56,7 @@ impl Client {
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         *current = Some(authorization);
+        self.logins.fetch_add(1, Ordering::Release);
         Ok(())
     }
 

@@ -87,6 +87,9 @@ pub enum Fault {
     /// no table `Packages`
     #[error("it has no table Packages")]
     NoTable,
+    /// no tables of dnf's history
+    #[error("it has none of the tables of dnf's history")]
+    NoHistory,
     /// an ndb slot or its blob breaks a rule
     #[error("package {package} is damaged: {what}")]
     Slot {

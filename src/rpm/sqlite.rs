@@ -1,8 +1,11 @@
 //! `rpmdb.sqlite`: a scan of table `Packages` (`hnum`, `blob`) straight from the pages, main file and
-//! write-ahead log together. Format: sqlite.org/fileformat2.html. Indexes, the freelist and every
+//! write-ahead log together; and small tables of other databases, whole. Format: sqlite.org/fileformat2.html. Indexes, the freelist and every
 //! other table are not looked at; nothing is ever written, so no lock or recovery is needed.
 
-use std::{borrow::Cow, collections::HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashSet},
+};
 
 use super::{
     bytes::{array, be16, be32, index, slice},
@@ -22,7 +25,7 @@ pub(super) fn headers<'a>(bytes: &'a [u8], wal: &[u8]) -> Result<Vec<Blob<'a>>, 
     let mut file = File::open(bytes, wal)?;
     let mut root = None;
     file.scan(SCHEMA_ROOT, &mut |_, payload| {
-        root = root.or_else(|| packages_root(payload));
+        root = root.or_else(|| root_of(payload, "Packages"));
         Ok(())
     })?;
     let root = root.ok_or(Fault::NoTable)?;
@@ -43,13 +46,89 @@ pub(super) fn headers<'a>(bytes: &'a [u8], wal: &[u8]) -> Result<Vec<Blob<'a>>, 
     Ok(blobs)
 }
 
-/// The root page, when this row of the schema is the table `Packages`.
-fn packages_root(payload: &[u8]) -> Option<u32> {
+/// A value of a row that is a number or a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    Number(i64),
+    Text(String),
+    Other,
+}
+
+impl Value {
+    fn of((kind, bytes): (u64, &[u8])) -> Self {
+        match kind {
+            8 => Self::Number(0),
+            9 => Self::Number(1),
+            1..=6 => {
+                // of one to eight bytes, the first one with the sign
+                let sign = bytes
+                    .first()
+                    .map_or(0, |byte| i64::from(byte.cast_signed() >> 7));
+                let number = bytes.iter().fold(sign, |n, byte| n << 8 | i64::from(*byte));
+                Self::Number(number)
+            }
+            13.. if kind % 2 == 1 => Self::Text(String::from_utf8_lossy(bytes).into_owned()),
+            _ => Self::Other,
+        }
+    }
+
+    pub(super) fn number(&self) -> Option<i64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    pub(super) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// Rows by number.
+pub(super) type Table = BTreeMap<i64, Vec<Value>>;
+
+/// Whole tables by name, rows by number; `None` for those that are not there.
+pub(super) fn tables<const N: usize>(
+    bytes: &[u8],
+    wal: &[u8],
+    names: [&str; N],
+    most: usize,
+) -> Result<[Option<Table>; N], Fault> {
+    let mut file = File::open(bytes, wal)?;
+    let mut roots = [None; N];
+    file.scan(SCHEMA_ROOT, &mut |_, payload| {
+        for (root, name) in roots.iter_mut().zip(names) {
+            *root = root.or_else(|| root_of(payload, name));
+        }
+        Ok(())
+    })?;
+    let mut tables = [const { None }; N];
+    for (table, root) in tables.iter_mut().zip(roots) {
+        let Some(root) = root else { continue };
+        let mut rows = BTreeMap::new();
+        file.scan(root, &mut |row, payload| {
+            let columns = columns(payload).ok_or(Fault::Page {
+                page: root,
+                what: "a row does not fit in its record",
+            })?;
+            rows.insert(row, columns.into_iter().map(Value::of).collect());
+            (rows.len() <= most).then_some(()).ok_or(Fault::Packages)
+        })?;
+        *table = Some(rows);
+    }
+    Ok(tables)
+}
+
+/// The root page, when this row of the schema is a table of that name.
+fn root_of(payload: &[u8], table: &str) -> Option<u32> {
     let columns = columns(payload)?;
     let [(_, kind), (_, name), _, (number_kind, root), ..] = columns.as_slice() else {
         return None;
     };
-    let wanted = *kind == b"table" && name.eq_ignore_ascii_case(b"Packages");
+    let wanted = *kind == b"table" && name.eq_ignore_ascii_case(table.as_bytes());
     (wanted && (1..=6).contains(number_kind))
         .then(|| root.iter().fold(0_u64, |n, &byte| n << 8 | u64::from(byte)))
         .and_then(|root| root.try_into().ok())

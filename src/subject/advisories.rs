@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::Fact;
 use crate::{
     advisory::{
+        Severity,
         grade::{AsOf, Health},
         matching::{Affected, Matched, Missing},
     },
@@ -19,6 +20,8 @@ pub struct AdvisoryFacts {
     pub matched: Matched,
     /// the grade, or why there is none
     pub health: Health,
+    /// the least severity that the image fails by
+    pub fails_from: Severity,
     /// the time that was asked for
     pub as_of: AsOf,
     /// the time that the data is of

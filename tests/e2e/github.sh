@@ -76,8 +76,11 @@ git config user.email t@example.com
 git config user.name t
 git config core.excludesFile .git-exclude
 git remote add origin https://github.com/acme/demo.git
-git add -A
-git commit -qm example
+save() { # message
+    git add -A
+    git commit -qm "$1"
+}
+save example
 head=$(git rev-parse HEAD)
 cat >"$work/event.json" <<J
 {"action":"opened","number":7,"pull_request":{"number":7,"head":{"ref":"feature","sha":"$head","repo":{"full_name":"fork/demo","fork":true}},"base":{"ref":"main","sha":"$head","repo":{"full_name":"acme/demo"}}},"repository":{"full_name":"acme/demo","fork":false},"sender":{"login":"somebody"}}
@@ -118,8 +121,8 @@ has "$work/accepted.log" "output image" 'OUT .*"image": "quay.io/'
 has_not "$work/accepted.log" "the token is nowhere in the log" 'ghs_topsecrettoken'
 
 step "composite action, an image that is rejected; the token may only read"
-sed -i 's/^USER 1001.*/USER 0/' Dockerfile
-git commit -qam broken
+sed -i 's/^USER cinder/USER 0/' Dockerfile
+save broken
 if run_act "$work/rejected.log" -self-hosted; then
     echo "FAIL  a rejected image passed"
     exit 1
@@ -134,9 +137,9 @@ step "hostile inputs reach the program as text"
 printf -v evil '          build-args: |\n            EVIL=$(touch %s/pwned)`touch %s/pwned`"; touch %s/pwned; "\n            TWO=::set-output name=passed::hacked\n            THREE=ünïcödé \x27quoted\x27 & <b>' "$work" "$work" "$work"
 make_workflow "          binary: $program
 $evil" >.github/workflows/w.yml
-sed -i 's/^USER 0/USER 1001/' Dockerfile
+sed -i 's/^USER 0/USER cinder/' Dockerfile
 sed -i '0,/^FROM /s//ARG EVIL\nARG TWO\nARG THREE\nFROM /' Dockerfile
-git commit -qam hostile
+save hostile
 run_act "$work/hostile.log" -self-hosted || { tail -n 80 "$work/hostile.log"; exit 1; }
 if [ -e "$work/pwned" ]; then echo "FAIL  an input was evaluated"; exit 1; fi
 echo "ok    nothing was evaluated"
@@ -184,8 +187,7 @@ runs:
   image: docker://$image
   args: [run]
 Y
-git add -A
-git commit -qm container
+save container
 run_act "$work/container.log" plimsoll-act-job:local --bind || { tail -n 80 "$work/container.log"; exit 1; }
 has "$work/container.log" "output passed" 'OUT .*"passed": "true"'
 has "$work/container.log" "output digest" 'OUT .*"digest": "sha256:[0-9a-f]{64}"'

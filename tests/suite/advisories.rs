@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::{command, has_program, plimsoll, plimsoll_with, shared, skipped};
 
-fn data(test: &str) -> Option<PathBuf> {
+pub(crate) fn data(test: &str) -> Option<PathBuf> {
     let data = shared()
         .map(|shared| shared.join("data"))
         .filter(|data| data.join("csaf").is_dir());
@@ -75,7 +75,7 @@ fn offer(contents: &mut Contents, json: &[u8]) -> Change {
 }
 
 /// A database of the derived set, as of the day it ends, with the real map of repositories.
-fn rhel8(data: &Path) -> Vec<u8> {
+pub(crate) fn rhel8(data: &Path) -> Vec<u8> {
     let mut contents = Contents::default();
     for json in derived(data) {
         offer(&mut contents, &json);
@@ -90,7 +90,7 @@ fn rhel8(data: &Path) -> Vec<u8> {
 }
 
 /// The package list of the golden example: name, epoch, version, release, architecture, key.
-fn golden_list(data: &Path) -> Vec<Installed> {
+pub(crate) fn golden_list(data: &Path) -> Vec<Installed> {
     let list = fs::read_to_string(data.join("golden-example/mod-httpd.tsv")).unwrap();
     let streams = fs::read_to_string(data.join("golden-example/mod-httpd.mods")).unwrap();
     let stream = streams.trim().replace(' ', ":");
@@ -119,7 +119,7 @@ fn golden_list(data: &Path) -> Vec<Installed> {
     list.lines().map(package).collect()
 }
 
-fn ubi8() -> Evidence {
+pub(crate) fn ubi8() -> Evidence {
     let sets = ["ubi-8-baseos-rpms", "ubi-8-appstream-rpms"]
         .map(str::to_owned)
         .to_vec();
@@ -604,7 +604,7 @@ fn a_database_is_made_from_a_directory_and_told_of() {
         &["advisories", "status", "--database", "advisories.db"],
     );
     assert!(
-        status.stdout.contains("advisories    3, 0 deleted"),
+        status.stdout.contains("advisories      3, 0 deleted"),
         "{status}"
     );
     let shown = plimsoll(
@@ -832,11 +832,6 @@ fn a_scan_grades_by_the_database_and_fails_on_what_is_missing() {
     let feed = folder.path().join("feed");
     fs::create_dir(&feed).unwrap();
     fs::write(
-        feed.join("a.json"),
-        made_up("RHSA-0000:0001", "Critical", 40, "1:3.0.1-43.el9_0"),
-    )
-    .unwrap();
-    fs::write(
         feed.join("b.json"),
         made_up("RHSA-0000:0002", "Important", 400, "1:1.0.0-1.el9"),
     )
@@ -847,12 +842,33 @@ fn a_scan_grades_by_the_database_and_fails_on_what_is_missing() {
     assert_eq!(rule["outcome"], "not_assessed");
     assert!(without["grade"].is_null(), "{without}");
 
-    let updated = plimsoll_with(
-        folder.path(),
-        &["advisories", "update", "--from", "feed", "--complete"],
-        &[("XDG_DATA_HOME", home)],
+    let update = |more: &[&str]| {
+        let args = [&["advisories", "update", "--from", "feed"], more].concat();
+        let updated = plimsoll_with(folder.path(), &args, &[("XDG_DATA_HOME", home)]);
+        assert_eq!(updated.code, 0, "{updated}");
+    };
+    // one advisory, which is applied: that says nothing of the others, so it is no A
+    update(&[]);
+    let (code, part, rule) = scanned(folder.path(), &layout, &[]);
+    assert_eq!((code, &rule["outcome"]), (4, &"not_assessed".into()));
+    assert_eq!(part["grade"], "Unknown", "{part}");
+    assert!(
+        rule.to_string()
+            .contains("some of Red Hat's advisories alone"),
+        "{rule}"
     );
-    assert_eq!(updated.code, 0, "{updated}");
+    update(&["--complete"]);
+    let (code, all, rule) = scanned(folder.path(), &layout, &[]);
+    assert_eq!(
+        (code, &all["grade"], &rule["outcome"]),
+        (0, &"A".into(), &"passed".into())
+    );
+    fs::write(
+        feed.join("a.json"),
+        made_up("RHSA-0000:0001", "Critical", 40, "1:3.0.1-43.el9_0"),
+    )
+    .unwrap();
+    update(&["--complete"]);
     let (code, with, assessment) = scanned(folder.path(), &layout, &[]);
     assert_eq!(code, 1);
     assert_eq!(assessment["outcome"], "failed", "{assessment}");
@@ -882,4 +898,57 @@ fn a_scan_grades_by_the_database_and_fails_on_what_is_missing() {
         with["advisories"][0]["packages"][0]["fixed"],
         "1:3.0.1-43.el9_0"
     );
+}
+
+/// sqlite3 reads the same histories: every package's last repository.
+#[test]
+fn histories_of_dnf_name_the_repositories_that_sqlite_reads() {
+    let Some(data) = data("dnf histories") else {
+        return;
+    };
+    if !has_program("sqlite3") {
+        skipped("dnf histories", "there is no sqlite3");
+        return;
+    }
+    let plain = "SELECT r.name, r.epoch, r.version, r.release, r.arch, p.repoid FROM trans_item t
+        JOIN rpm r ON r.item_id = t.item_id JOIN repo p ON p.id = t.repo_id WHERE t.action IN (1, 2, 4, 6, 9) AND t.state != 2 ORDER BY t.id";
+    let modern = "SELECT n.name, r.epoch, r.version, r.release, a.name, p.repoid FROM trans_item t
+        JOIN rpm r ON r.item_id = t.item_id JOIN repo p ON p.id = t.repo_id JOIN pkg_name n ON n.id = r.name_id JOIN arch a ON a.id = r.arch_id
+        WHERE t.action_id IN (1, 2, 3, 4) AND t.state_id != 3 ORDER BY t.id";
+    for (name, query, least) in [
+        ("dnf4-history", plain, 50),
+        ("custom-dnf-history", plain, 5),
+        ("matching-dnf-history", plain, 3),
+        ("dnf5-transaction_history", modern, 5),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("history.sqlite");
+        let bytes = fs::read(data.join(format!("redhat/dnf-history/{name}.sqlite"))).unwrap();
+        fs::write(&file, &bytes).unwrap();
+        let answer = command("sqlite3").arg(&file).arg(query).output().unwrap();
+        let answer = String::from_utf8(answer.stdout).unwrap();
+        let wanted: BTreeSet<String> = answer.lines().map(str::to_owned).collect();
+        let own: BTreeSet<String> = plimsoll::rpm::history(&bytes, None)
+            .unwrap()
+            .into_iter()
+            .map(|one| {
+                let nevra = one.nevra;
+                format!(
+                    "{}|{}|{}|{}|{}|{}",
+                    nevra.name,
+                    nevra.epoch.unwrap(),
+                    nevra.version,
+                    nevra.release,
+                    nevra.arch.unwrap(),
+                    one.repository
+                )
+            })
+            .collect();
+        assert!(own.len() >= least, "{name}: {}", own.len());
+        assert_eq!(own, wanted, "{name}");
+        for cut in [100, 4096, bytes.len() / 2] {
+            // a piece gives an error or fewer packages, never a panic
+            let _ = plimsoll::rpm::history(&bytes[..cut], None);
+        }
+    }
 }

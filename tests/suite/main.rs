@@ -10,22 +10,27 @@
 mod advisories;
 mod architecture;
 mod config;
+mod contract;
 mod dependencies;
 mod dockerfiles;
 mod docs;
 mod edges;
+mod embedded;
 mod engine;
 mod example;
 mod feeds;
 mod fixtures;
+mod forge;
 mod frontend;
 mod hostile;
 mod init;
 mod inventory;
 mod layers;
 mod pulling;
+mod pushing;
 mod reports;
 mod rpmdb;
+mod sbom;
 mod sources;
 mod sources_oracle;
 #[path = "../support/mod.rs"]

@@ -3,8 +3,7 @@
 use std::{
     io::Read as _,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    time::Duration,
+    process::Command,
 };
 
 use plimsoll::{
@@ -22,7 +21,9 @@ use plimsoll::{
 use serde_json::Value;
 
 use crate::support::{
-    command, has_program,
+    command,
+    docker_registry::{Registry, certificates},
+    has_program,
     image::{Format, Image, Layer},
     skipped,
 };
@@ -238,57 +239,6 @@ fn fixture_images_are_read_alike_from_layout_and_archives() {
     }
 }
 
-/// Debian's `docker-registry` on loopback.
-struct Registry {
-    process: Child,
-    address: String,
-    dir: tempfile::TempDir,
-}
-
-impl Registry {
-    /// `more` goes into the configuration's `http:` and after it.
-    fn start(dir: tempfile::TempDir, tls: &str, more: &str) -> Option<Self> {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("localhost:{}", free.local_addr().unwrap().port());
-        drop(free);
-        let data = dir.path().join("data");
-        let config = format!(
-            "version: 0.1\nlog: {{level: warn, accesslog: {{disabled: true}}}}\n\
-             storage: {{filesystem: {{rootdirectory: {}}}}}\n\
-             http: {{addr: \"{address}\", secret: x{tls}}}\n{more}\n",
-            data.display()
-        );
-        let path = dir.path().join("config.yml");
-        std::fs::write(&path, config).unwrap();
-        let process = command("docker-registry")
-            .arg("serve")
-            .arg(&path)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .ok()?;
-        let registry = Self {
-            process,
-            address,
-            dir,
-        };
-        for _ in 0..100 {
-            if std::net::TcpStream::connect(&registry.address).is_ok() {
-                return Some(registry);
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        panic!("docker-registry does not listen");
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 #[test]
 fn a_real_registry_is_pulled_from() {
     let test = "a_real_registry_is_pulled_from";
@@ -337,24 +287,6 @@ fn a_real_registry_is_pulled_from() {
         assert!(matches!(error, SourceError::NotFound { .. }), "{error}");
         assert!(error.to_string().contains("manifest unknown"), "{error}");
     }
-}
-
-/// An authority, and a certificate of it for localhost.
-fn certificates(dir: &Path) -> Result<(), String> {
-    let openssl = |args: &str| run(command("openssl").current_dir(dir).args(args.split(' ')));
-    std::fs::write(
-        dir.join("ext"),
-        "subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth\n",
-    )
-    .unwrap();
-    openssl(
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout ca.key -out ca.crt -subj /CN=test -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign",
-    )?;
-    openssl("req -newkey rsa:2048 -nodes -keyout srv.key -out srv.csr -subj /CN=localhost")?;
-    openssl(
-        "x509 -req -in srv.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out srv.crt",
-    )?;
-    Ok(())
 }
 
 #[test]

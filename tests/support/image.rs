@@ -9,6 +9,7 @@
 //! symlink  /etc/rel          os-release
 //! hardlink /etc/copy         etc/os-release
 //! char     /dev/null         0666 1:3
+//! fifo     /run/pipe         0622 0:0
 //! whiteout /etc/gone
 //! opaque   /var/cache
 //! ```
@@ -367,6 +368,12 @@ fn entry(tar: &mut Vec<u8>, line: &str) {
             header.entry_type(EntryType::Char);
             let device = (u32::try_from(major).unwrap(), u32::try_from(minor).unwrap());
             header.device(device.0, device.1).unwrap();
+            tar.extend(header.finish_bytes());
+        }
+        "fifo" => {
+            let (mode, owner, _) = attributes(rest, 0o644);
+            let mut header = header(name, mode, owner);
+            header.entry_type(EntryType::Fifo);
             tar.extend(header.finish_bytes());
         }
         "zeros" => {

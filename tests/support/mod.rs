@@ -1,10 +1,13 @@
 //! What the suite's modules share: images from lines of text, and a registry with faults.
 #![allow(dead_code, reason = "each module of the suite uses its own part")]
 
+pub(crate) mod docker_registry;
+pub(crate) mod forge;
 pub(crate) mod image;
 pub(crate) mod registry;
 mod relay;
 mod run;
+pub(crate) mod uploads;
 
 pub(crate) use relay::Relay;
 pub(crate) use run::{

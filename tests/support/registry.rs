@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    convert::Infallible,
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
@@ -39,6 +38,8 @@ pub(crate) struct Seen {
     pub(crate) body: Vec<u8>,
     /// address of this registry, `host:port`
     pub(crate) host: String,
+    /// names in lower case
+    pub(crate) headers: HashMap<String, String>,
 }
 
 /// An answer.
@@ -54,6 +55,8 @@ pub(crate) struct Reply {
     stall: Option<(usize, Duration)>,
     /// without Content-Length
     chunked: bool,
+    /// no answer at all: the connection ends
+    reset: bool,
 }
 
 impl Reply {
@@ -67,6 +70,15 @@ impl Reply {
             cut: None,
             stall: None,
             chunked: false,
+            reset: false,
+        }
+    }
+
+    /// No answer: the connection breaks.
+    pub(crate) fn reset() -> Self {
+        Self {
+            reset: true,
+            ..Self::new(500, "")
         }
     }
 
@@ -121,6 +133,7 @@ impl Reply {
     }
 }
 
+type Cutter = dyn Fn(&Seen) -> Option<usize> + Send + Sync;
 type Handler = dyn Fn(&Seen) -> Reply + Send + Sync;
 
 /// A running registry; stops when dropped.
@@ -133,6 +146,16 @@ pub(crate) struct Double {
 impl Double {
     /// Starts on a free port of 127.0.0.1.
     pub(crate) fn start(handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::cutting(handler, |_| None)
+    }
+
+    /// After so many bytes of the body of a request that `cut` picks, the handler is given those and
+    /// the connection breaks, whatever it answers.
+    pub(crate) fn cutting(
+        handler: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
+        cut: impl Fn(&Seen) -> Option<usize> + Send + Sync + 'static,
+    ) -> Self {
+        let cut: Arc<Cutter> = Arc::new(cut);
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
@@ -144,8 +167,10 @@ impl Double {
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (handler, log) = (Arc::clone(&handler), Arc::clone(&requests));
+                let cut = Arc::clone(&cut);
                 let service = service_fn(move |request| {
-                    answer(request, Arc::clone(&handler), Arc::clone(&log), address)
+                    let (handler, cut) = (Arc::clone(&handler), Arc::clone(&cut));
+                    answer(request, handler, cut, Arc::clone(&log), address)
                 });
                 let io = hyper_util::rt::TokioIo::new(stream);
                 let served = hyper::server::conn::http1::Builder::new();
@@ -181,9 +206,10 @@ impl Drop for Double {
 async fn answer(
     request: Request<Incoming>,
     handler: Arc<Handler>,
+    cut: Arc<Cutter>,
     log: Arc<Mutex<Vec<Seen>>>,
     address: SocketAddr,
-) -> Result<Response<BoxBody<Bytes, std::io::Error>>, Infallible> {
+) -> Result<Response<BoxBody<Bytes, std::io::Error>>, std::io::Error> {
     let header = |name: &str| {
         let value = request.headers().get(name)?;
         Some(value.to_str().unwrap_or_default().to_owned())
@@ -202,9 +228,21 @@ async fn answer(
         nth: 0,
         body: Vec::new(),
         host: address.to_string(),
+        headers: HashMap::new(),
     };
-    if let Ok(body) = request.into_body().collect().await {
-        seen.body = body.to_bytes().to_vec();
+    for (name, value) in request.headers() {
+        let value = value.to_str().unwrap_or_default().to_owned();
+        seen.headers.insert(name.to_string(), value);
+    }
+    let end = cut(&seen);
+    let mut incoming = request.into_body();
+    while seen.body.len() < end.unwrap_or(usize::MAX) {
+        match incoming.frame().await {
+            Some(Ok(frame)) => seen
+                .body
+                .extend_from_slice(frame.data_ref().unwrap_or(&Bytes::new())),
+            _ => break,
+        }
     }
     {
         let mut log = log.lock().unwrap();
@@ -212,6 +250,9 @@ async fn answer(
         log.push(seen.clone());
     }
     let reply = handler(&seen);
+    if end.is_some() || reply.reset {
+        return Err(std::io::ErrorKind::ConnectionReset.into());
+    }
     tokio::time::sleep(reply.pause).await;
     let mut response = Response::builder().status(reply.status);
     for (name, value) in &reply.headers {

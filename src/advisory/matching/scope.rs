@@ -169,10 +169,20 @@ impl<'a> Scopes<'a> {
         if has_rhel(&products) {
             return products;
         }
-        for name in layers().flat_map(|layer| &layer.enabled) {
-            for cpe in self.products_of(name) {
-                products.entry(cpe).or_insert(Basis::Enabled);
-            }
+        let names: BTreeSet<&String> = layers().flat_map(|layer| &layer.enabled).collect();
+        let enabled: Vec<Cpe> = names
+            .iter()
+            .flat_map(|name| self.products_of(name))
+            .collect();
+        if !enabled.is_empty() {
+            let names: Vec<&str> = names.into_iter().map(String::as_str).collect();
+            self.notes.insert(format!(
+                "the image does not name the repositories of its packages; those that are enabled in it count: {}",
+                names.join(", ")
+            ));
+        }
+        for cpe in enabled {
+            products.entry(cpe).or_insert(Basis::Enabled);
         }
         products
     }
@@ -183,9 +193,12 @@ impl<'a> Scopes<'a> {
         let plain = repository.split("__").next().unwrap_or(repository);
         // `…__8` is the repository for any 8; `…__9_DOT_2` is one of its own
         let general = || {
-            (!repository.contains("_DOT_"))
-                .then(|| self.database.repository(plain))
-                .flatten()
+            let specific = repository.contains("_DOT_");
+            let found = || self.database.repository(plain);
+            // UBI's own list of repositories leaves out the end
+            let short = || self.database.repository(&format!("{plain}-rpms"));
+            let ubi = plain.starts_with("ubi-");
+            (!specific).then(|| found().or_else(|| short().filter(|_| ubi)))?
         };
         let Some(cpes) = self.database.repository(repository).or_else(general) else {
             self.notes.insert(format!(
@@ -226,6 +239,9 @@ impl<'a> Scopes<'a> {
             .flatten()
             .filter(|cpe| cpe.is_main_rhel() && cpe.major() == major);
         let named = Cpe::parse(&format!("cpe:/o:redhat:enterprise_linux:{major}"));
+        self.notes.insert(format!(
+            "nothing in the image names the repositories of its packages: the main ones of release {major} are assumed"
+        ));
         main.cloned()
             .chain(named)
             .map(|cpe| (cpe, Basis::Assumed))

@@ -538,9 +538,9 @@ fn evidence_goes_by_its_strength() {
         "an unknown repository is noted"
     );
     assert_eq!(basis(labels(), None), (Basis::Layers, 0));
-    assert_eq!(basis(enabled(), None), (Basis::Enabled, 0));
-    assert_eq!(basis(LayerEvidence::default(), None), (Basis::Assumed, 0));
-    assert_eq!(basis(unknown, None), (Basis::Assumed, 2));
+    assert_eq!(basis(enabled(), None), (Basis::Enabled, 1));
+    assert_eq!(basis(LayerEvidence::default(), None), (Basis::Assumed, 1));
+    assert_eq!(basis(unknown, None), (Basis::Assumed, 3));
 }
 
 #[test]

@@ -428,9 +428,11 @@ mod tests {
 
     #[test]
     fn a_ref_that_is_no_ref_and_a_hostile_name_are_refused() {
-        let context_of =
-            |workflow: &Workflow, payload| context(workflow, payload, &Checkout::default(), None);
-        let odd = context_of(&workflow("push", "main", OTHER), &json!({})).unwrap();
+        let none = json!({});
+        let context_of = |workflow: &Workflow, payload: &Value| {
+            context(workflow, payload, &Checkout::default(), None)
+        };
+        let odd = context_of(&workflow("push", "main", OTHER), &none).unwrap();
         assert!(odd.upload.unwrap_err().contains("`main`"));
         for repository in [
             "",
@@ -444,8 +446,8 @@ mod tests {
         ] {
             let mut workflow = workflow("push", "refs/heads/main", OTHER);
             workflow.repository = repository.to_owned();
-            assert!(context_of(&workflow, &json!({})).is_err(), "{repository}");
+            assert!(context_of(&workflow, &none).is_err(), "{repository}");
         }
-        assert!(context_of(&workflow("push", "refs/heads/main", "HEAD"), &json!({})).is_err());
+        assert!(context_of(&workflow("push", "refs/heads/main", "HEAD"), &none).is_err());
     }
 }

@@ -22,7 +22,7 @@ mod export;
 mod failure;
 mod lint;
 pub(crate) mod mirror;
-mod names;
+pub(crate) mod names;
 mod progress;
 mod request;
 pub(crate) mod session;

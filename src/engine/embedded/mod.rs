@@ -13,8 +13,17 @@
 //! kernel takes its mounts and its processes with it. Semantics are `BuildKit`'s, case for case; what
 //! is not supported is refused by name and line before anything runs.
 
+pub mod base;
+mod engine;
+mod export;
+pub mod fetch;
+pub mod files;
 pub mod frontend;
 pub mod graph;
+pub mod run;
 pub mod solver;
 pub mod step;
 pub mod store;
+pub mod worker;
+
+pub use engine::Embedded;

@@ -95,18 +95,17 @@ enum Mount {
 impl Line<'_> {
     /// Brings one blob there.
     pub(super) fn blob(&self, of: &Descriptor) -> Result<Blob, PushError> {
-        let mut tries = Tries::new(self.client().retry);
         let repository = &self.client().reference.repository;
-        if self.exists(repository, of, &mut tries)? {
+        if self.exists(repository, of)? {
             self.progress.event(&PushEvent::Existing(of));
             return Ok(Blob::Existing);
         }
         let mut session = None;
         for from in &self.pusher.mounts {
-            if !self.exists(from, of, &mut tries).unwrap_or(false) {
+            if !self.exists(from, of).unwrap_or(false) {
                 continue;
             }
-            match self.mount(of, from, &mut tries)? {
+            match self.mount(of, from)? {
                 Mount::Mounted => {
                     self.progress.event(&PushEvent::Mounted(of, from));
                     return Ok(Blob::Mounted);
@@ -116,23 +115,19 @@ impl Line<'_> {
             }
             break;
         }
-        self.upload(of, session, &mut tries)?;
+        self.upload(of, session)?;
         self.progress.event(&PushEvent::Uploaded(of));
         Ok(Blob::Uploaded)
     }
 
-    fn upload(
-        &self,
-        of: &Descriptor,
-        mut session: Option<Session>,
-        tries: &mut Tries,
-    ) -> Result<(), PushError> {
+    fn upload(&self, of: &Descriptor, mut session: Option<Session>) -> Result<(), PushError> {
+        let tries = &mut Tries::new(self.client().retry);
         let (mut piece, mut whole) = (PIECE, of.size() <= PIECE);
         let mut last = String::new();
         for _ in 0..MAX_SESSIONS {
             let opened = match session.take() {
                 Some(session) => session,
-                None => self.begin(tries).map_err(self.failed(sending(of)))?,
+                None => self.begin().map_err(self.failed(sending(of)))?,
             };
             let end = match (whole, of.size() <= PIECE) {
                 (true, true) => self.in_one(&opened, of, tries)?,
@@ -156,7 +151,7 @@ impl Line<'_> {
             }
             self.tell(of, &last);
             // Another upload may have brought it, or the answer alone was lost.
-            if self.exists(&self.client().reference.repository, of, tries)? {
+            if self.exists(&self.client().reference.repository, of)? {
                 return Ok(());
             }
         }
@@ -165,12 +160,8 @@ impl Line<'_> {
     }
 
     /// Whether a repository of the registry holds the blob.
-    pub(super) fn exists(
-        &self,
-        repository: &str,
-        of: &Descriptor,
-        tries: &mut Tries,
-    ) -> Result<bool, PushError> {
+    pub(super) fn exists(&self, repository: &str, of: &Descriptor) -> Result<bool, PushError> {
+        let tries = &mut Tries::new(self.client().retry);
         let what = format!("looking for blob {}", of.digest());
         let client = self.client();
         let response = self.wait(async {
@@ -214,8 +205,9 @@ impl Line<'_> {
         }
     }
 
-    fn mount(&self, of: &Descriptor, from: &str, tries: &mut Tries) -> Result<Mount, PushError> {
+    fn mount(&self, of: &Descriptor, from: &str) -> Result<Mount, PushError> {
         let client = self.client();
+        let tries = &mut Tries::new(client.retry);
         let response = self.wait(async {
             let repository = &client.reference.repository;
             let mut url = client.place(repository, "blobs/uploads/", tries).await?;

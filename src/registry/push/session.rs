@@ -68,8 +68,9 @@ impl Session {
 
 impl Line<'_> {
     /// Opens an upload.
-    pub(super) fn begin(&self, tries: &mut Tries) -> Result<Session, SourceError> {
+    pub(super) fn begin(&self) -> Result<Session, SourceError> {
         let client = self.client();
+        let tries = &mut Tries::new(client.retry);
         self.wait(async {
             let repository = &client.reference.repository;
             let url = client.place(repository, "blobs/uploads/", tries).await?;
@@ -116,10 +117,7 @@ impl Line<'_> {
                     let client = self.client();
                     self.wait(client.pause(tries, after, reason))
                         .map_err(self.failed(sending(of)))?;
-                    match self
-                        .held(&mut session, tries)
-                        .map_err(self.failed(sending(of)))?
-                    {
+                    match self.held(&mut session).map_err(self.failed(sending(of)))? {
                         Some(held) => held,
                         None => return Ok(End::Lost("the registry forgot the upload".to_owned())),
                     }
@@ -198,8 +196,9 @@ impl Line<'_> {
     }
 
     /// How many bytes the registry holds; `None` when it does not know the upload any more.
-    fn held(&self, session: &mut Session, tries: &mut Tries) -> Result<Option<u64>, SourceError> {
+    fn held(&self, session: &mut Session) -> Result<Option<u64>, SourceError> {
         let client = self.client();
+        let tries = &mut Tries::new(client.retry);
         self.wait(async {
             let ask = Ask::new(Method::GET, session.url.clone());
             let response = client.send(&ask, tries).await?;
@@ -250,7 +249,7 @@ impl Line<'_> {
                     self.wait(client.pause(tries, after, reason))
                         .map_err(self.failed(sending(of)))?;
                     // The answer may have been lost, not the blob.
-                    if self.exists(&client.reference.repository, of, tries)? {
+                    if self.exists(&client.reference.repository, of)? {
                         return Ok(End::Complete);
                     }
                 }

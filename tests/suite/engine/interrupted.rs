@@ -11,8 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plimsoll::engine::{
-    BuildError, BuildEvent, BuildEvents, BuildPlan, Cancel, EngineChoice, StepState, connect,
+use plimsoll::{
+    engine::{
+        BuildError, BuildEvent, BuildEvents, BuildPlan, Cancel, EngineChoice, StepState, connect,
+    },
+    registry::RegistryOptions,
 };
 
 use super::{Project, docker, engine, environment};
@@ -134,7 +137,12 @@ fn an_engine_that_goes_away_is_no_fault_of_the_dockerfile() {
         "unix://{}",
         dir.path().join("relay.sock").display()
     ));
-    let engine = connect(EngineChoice::Docker, &environment).unwrap();
+    let engine = connect(
+        EngineChoice::Docker,
+        &environment,
+        &RegistryOptions::default(),
+    )
+    .unwrap();
     let (mut project, word) = sleeper();
     project.plan.no_cache = true;
     let mut events = When {
@@ -156,10 +164,15 @@ fn an_engine_that_is_not_there_is_said_so() {
     let mut environment = environment();
     environment.buildkit_host = None;
     environment.docker_host = Some("unix:///nonexistent/docker.sock".to_owned());
-    let error = connect(EngineChoice::Auto, &environment).err().unwrap();
+    let registry = RegistryOptions::default();
+    let error = connect(EngineChoice::Auto, &environment, &registry)
+        .err()
+        .unwrap();
     let text = error.to_string();
     assert!(text.contains("unix:///nonexistent/docker.sock"), "{text}");
     assert!(matches!(error, BuildError::Engine { hint: Some(_), .. }));
+    let embedded = connect(EngineChoice::Embedded, &environment, &registry).unwrap();
+    assert_eq!(embedded.describe(), "the embedded engine");
 }
 
 #[test]
@@ -177,9 +190,23 @@ fn something_else_on_the_socket_is_said_so() {
     let mut environment = environment();
     environment.buildkit_host = None;
     environment.docker_host = Some(format!("unix://{}", socket.display()));
-    assert!(connect(EngineChoice::Docker, &environment).is_err());
+    assert!(
+        connect(
+            EngineChoice::Docker,
+            &environment,
+            &RegistryOptions::default()
+        )
+        .is_err()
+    );
     environment.buildkit_host = Some(format!("unix://{}", socket.display()));
-    assert!(connect(EngineChoice::BuildKit, &environment).is_err());
+    assert!(
+        connect(
+            EngineChoice::BuildKit,
+            &environment,
+            &RegistryOptions::default()
+        )
+        .is_err()
+    );
 }
 
 /// What was brought for the build is gone from the engine.

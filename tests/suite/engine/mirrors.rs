@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plimsoll::{
     engine::{Engine, EngineChoice, connect},
-    registry::auth::AuthStore,
+    registry::{RegistryOptions, auth::AuthStore},
 };
 
 use super::{Project, base_layout, docker, engine};
@@ -118,7 +118,14 @@ fn engine_with_login(dir: &std::path::Path, host: &str) -> Option<Box<dyn Engine
     std::fs::write(&file, login).unwrap();
     let mut environment = super::environment();
     environment.auth = Arc::new(AuthStore::new().with_file(file).unwrap());
-    Some(connect(EngineChoice::Auto, &environment).unwrap())
+    Some(
+        connect(
+            EngineChoice::Auto,
+            &environment,
+            &RegistryOptions::default(),
+        )
+        .unwrap(),
+    )
 }
 
 #[test]

@@ -23,7 +23,7 @@ use plimsoll::{
     },
     layout::{LayoutSource, LayoutWriter},
     oci::{Descriptor, MediaType, ResolvedImage, resolve},
-    registry::auth::AuthStore,
+    registry::{RegistryOptions, auth::AuthStore},
 };
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -42,7 +42,11 @@ fn environment() -> EngineEnvironment {
 
 /// The engine to test, or a loud word that there is none.
 fn engine() -> Option<Box<dyn Engine>> {
-    match connect(EngineChoice::Auto, &environment()) {
+    match connect(
+        EngineChoice::Auto,
+        &environment(),
+        &RegistryOptions::default(),
+    ) {
         Ok(engine) => Some(engine),
         Err(error) => {
             let insisted = std::env::var("PLIMSOLL_TEST_DOCKER").is_ok_and(|value| value == "1");

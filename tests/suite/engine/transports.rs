@@ -17,7 +17,7 @@ use plimsoll::{
         connect,
         dial::{Address, TlsFiles},
     },
-    registry::auth::AuthStore,
+    registry::{RegistryOptions, auth::AuthStore},
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
@@ -93,7 +93,11 @@ fn buildkit_at(host: &str, tls: Option<TlsFiles>) -> Result<Box<dyn Engine>, Bui
         buildkit_tls: tls,
         ..EngineEnvironment::default()
     };
-    connect(EngineChoice::Auto, &environment)
+    connect(
+        EngineChoice::Auto,
+        &environment,
+        &RegistryOptions::default(),
+    )
 }
 
 #[test]
@@ -164,7 +168,12 @@ fn a_docker_engine_that_speaks_grpc_without_an_upgrade_builds() {
         docker_host: Some(format!("unix://{}", at.display())),
         ..EngineEnvironment::default()
     };
-    let engine = connect(EngineChoice::Docker, &environment).unwrap();
+    let engine = connect(
+        EngineChoice::Docker,
+        &environment,
+        &RegistryOptions::default(),
+    )
+    .unwrap();
     builds(engine.as_ref());
 }
 

@@ -33,7 +33,7 @@ mod filesync;
 mod handles;
 mod metadata;
 mod services;
-mod ssh;
+pub(in crate::engine) mod ssh;
 
 pub(crate) use handles::{Exported, Handles};
 

@@ -29,14 +29,14 @@ use super::handles::Troubles;
 /// The id of `--mount=type=ssh` without one.
 const DEFAULT_ID: &str = "default";
 /// The longest message of the agent protocol that OpenSSH takes, in bytes.
-const MAX_MESSAGE: usize = 256 * 1024;
+pub(in crate::engine) const MAX_MESSAGE: usize = 256 * 1024;
 /// An agent on this machine answers at once.
 const DIAL_LIMIT: Duration = Duration::from_secs(2);
 
 /// `SSH_AGENTC_REQUEST_IDENTITIES` and `SSH_AGENTC_SIGN_REQUEST` (RFC 9987, section 6.1).
-const ALLOWED: [u8; 2] = [11, 13];
+pub(in crate::engine) const ALLOWED: [u8; 2] = [11, 13];
 /// `SSH_AGENT_FAILURE`, with its length.
-const FAILURE: [u8; 5] = [0, 0, 0, 1, 5];
+pub(in crate::engine) const FAILURE: [u8; 5] = [0, 0, 0, 1, 5];
 
 /// The agents by id.
 #[derive(Debug)]

@@ -152,8 +152,20 @@ impl Extract<'_> {
             self.attribute(&dir, &file, &path, kind, &attributes)?;
         }
         self.parent = Some((parent.to_vec(), dir));
-        self.written.insert(path);
+        self.note(path);
         Ok(())
+    }
+
+    /// Remembers an entry, and the directories that it shows to be of this layer.
+    fn note(&mut self, path: Vec<u8>) {
+        let mut path = path;
+        loop {
+            let parent = split(&path).0.to_vec();
+            if !self.written.insert(path) || parent.is_empty() {
+                return;
+            }
+            path = parent;
+        }
     }
 
     /// Takes away what is in the way of an entry; a directory stays where one is wanted.
@@ -287,7 +299,7 @@ impl Extract<'_> {
             }
             Err(error) => return Err(self.failed(path)(error)),
         }
-        self.written.insert(path.to_vec());
+        self.note(path.to_vec());
         above.child(&base).map_err(self.failed(path))
     }
 

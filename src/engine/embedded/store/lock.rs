@@ -134,3 +134,15 @@ pub(super) fn remove(path: &Path) {
         tracing::warn!("{} cannot be removed: {error}", path.display());
     }
 }
+
+impl super::Store {
+    /// Waits until nobody else does what `name` says, in this cache directory.
+    pub(crate) fn turn(&self, name: &str) -> Result<Turn, StoreError> {
+        let path = self.root.join("locks").join(name);
+        Lock::exclusive(&path).map(Turn)
+    }
+}
+
+/// Keeps others from doing the same until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Turn(#[expect(dead_code, reason = "dropping it ends the turn")] Lock);

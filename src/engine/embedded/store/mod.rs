@@ -18,9 +18,9 @@
 mod blobs;
 mod cache_mounts;
 mod compress;
-pub(crate) mod copy;
+mod copy;
 mod diff;
-pub(crate) mod dir;
+mod dir;
 mod error;
 mod extract;
 mod layer;
@@ -38,8 +38,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-pub(crate) use blobs::Chain;
 pub use blobs::Layer;
+pub(crate) use blobs::chain_id;
 pub use cache_mounts::CacheMount;
 pub use compress::LayerCompression;
 pub use error::StoreError;
@@ -116,4 +116,15 @@ impl Drop for Store {
     fn drop(&mut self) {
         self.views.close();
     }
+}
+
+/// Copies the files of one directory into another, an empty one, with all that a layer can say of
+/// them.
+///
+/// # Errors
+/// When a file cannot be read or made.
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let source = dir::Dir::open(from).map_err(StoreError::io(from))?;
+    let target = dir::Dir::open(to).map_err(StoreError::io(to))?;
+    copy::tree(&source, &target)
 }

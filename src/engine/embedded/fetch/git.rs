@@ -1,0 +1,355 @@
+//! `ADD` of a repository, by the `git` program: nothing of this machine's configuration, no hooks,
+//! no prompts, and no protocol but https, http, ssh and git, also for submodules.
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use std::os::unix::process::CommandExt as _;
+
+use super::{FetchError, FetchOptions, redacted};
+use crate::engine::embedded::{files::open_plain_directory, graph::GitSource};
+
+/// Bytes of output that are kept.
+const MAX_OUTPUT: u64 = 4 << 20;
+const POLL: Duration = Duration::from_millis(10);
+
+/// The commit that a source means now; asks the server unless the source names a commit.
+///
+/// # Errors
+/// When git is not installed, the server cannot be reached, or has no such reference.
+pub fn commit(source: &GitSource, options: &FetchOptions) -> Result<String, FetchError> {
+    let git = Git::new(source, options);
+    git.allowed()?;
+    let reference = source.reference.as_deref().unwrap_or("HEAD");
+    let commit = if is_commit(reference) {
+        reference.to_owned()
+    } else {
+        git.remote_commit(reference)?
+    };
+    match &source.checksum {
+        Some(wanted) if !commit.starts_with(wanted.as_str()) => Err(FetchError::Checksum {
+            what: git.what,
+            expected: wanted.clone(),
+            actual: commit,
+        }),
+        _ => Ok(commit),
+    }
+}
+
+/// Fetches a source into an empty directory; the answer is its commit.
+///
+/// # Errors
+/// As [`commit`], and when the directory in the repository is missing.
+pub fn git(source: &GitSource, into: &Path, options: &FetchOptions) -> Result<String, FetchError> {
+    let commit = commit(source, options)?;
+    let git = Git::new(source, options);
+    let subdir = source.subdir.as_deref().map(|path| path.trim_matches('/'));
+    match subdir.filter(|path| !path.is_empty() && *path != ".") {
+        None => {
+            git.checkout(&commit, into)?;
+            if !source.keep_git_dir {
+                let path = into.join(".git");
+                fs::remove_dir_all(&path).map_err(FetchError::io("taking .git away"))?;
+            }
+        }
+        Some(subdir) => {
+            let parent = into.parent().unwrap_or(into);
+            let whole = tempfile::Builder::new()
+                .prefix("git-")
+                .tempdir_in(parent)
+                .map_err(FetchError::io("making a directory for the checkout"))?;
+            git.checkout(&commit, whole.path())?;
+            git.take(whole.path(), subdir, into)?;
+        }
+    }
+    Ok(commit)
+}
+
+fn is_commit(text: &str) -> bool {
+    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+struct Git<'a> {
+    source: &'a GitSource,
+    what: String,
+    options: &'a FetchOptions,
+}
+
+impl<'a> Git<'a> {
+    fn new(source: &'a GitSource, options: &'a FetchOptions) -> Self {
+        Self {
+            source,
+            what: redacted(&source.remote),
+            options,
+        }
+    }
+
+    fn refused(&self, reason: impl Into<String>) -> FetchError {
+        FetchError::Refused {
+            what: self.what.clone(),
+            reason: reason.into(),
+        }
+    }
+
+    /// Addresses and references that git could take for options, or that lead to this machine.
+    fn allowed(&self) -> Result<(), FetchError> {
+        let remote = &self.source.remote;
+        let scheme = remote.split_once("://").map(|(scheme, _)| scheme);
+        let known = match scheme {
+            Some(scheme) => matches!(scheme, "https" | "http" | "ssh" | "git"),
+            // user@host:path
+            None => remote.split_once(':').is_some_and(|(host, path)| {
+                host.contains('@') && !host.contains('/') && !path.is_empty()
+            }),
+        };
+        if !known || remote.starts_with('-') {
+            return Err(self.refused("only https, http, ssh and git addresses are fetched"));
+        }
+        let reference = self.source.reference.as_deref().unwrap_or("HEAD");
+        if reference.is_empty()
+            || reference.starts_with('-')
+            || reference.contains([':', '\n', ' '])
+        {
+            return Err(self.refused(format!("`{reference}` is no reference")));
+        }
+        Ok(())
+    }
+
+    fn remote_commit(&self, reference: &str) -> Result<String, FetchError> {
+        let peeled = format!("{reference}^{{}}");
+        let listed = self.run(
+            None,
+            &["ls-remote", "--", &self.source.remote, reference, &peeled],
+        )?;
+        let find = |name: &str| {
+            listed.lines().find_map(|line| {
+                let (commit, found) = line.split_once('\t')?;
+                (found == name && is_commit(commit)).then(|| commit.to_owned())
+            })
+        };
+        [
+            format!("refs/heads/{reference}"),
+            format!("refs/tags/{reference}^{{}}"),
+            format!("refs/tags/{reference}"),
+            format!("{reference}^{{}}"),
+            reference.to_owned(),
+            format!("refs/{reference}"),
+        ]
+        .iter()
+        .find_map(|name| find(name))
+        .ok_or_else(|| FetchError::Remote {
+            what: self.what.clone(),
+            reason: format!("repository does not contain ref {reference}"),
+        })
+    }
+
+    fn checkout(&self, commit: &str, into: &Path) -> Result<(), FetchError> {
+        let here = Some(into);
+        self.run(here, &["init", "--quiet", "--template="])?;
+        self.run(
+            here,
+            &["remote", "add", "origin", "--", &self.source.remote],
+        )?;
+        let shallow = [
+            "fetch",
+            "--quiet",
+            "--no-tags",
+            "--depth=1",
+            "--",
+            "origin",
+            commit,
+        ];
+        let mut fetched = self.run(here, &shallow);
+        if matches!(fetched, Err(FetchError::Remote { .. })) {
+            // A server that hands out neither single commits nor parts of a history.
+            let all = "+refs/*:refs/remotes/origin/*";
+            fetched = self.run(
+                here,
+                &["fetch", "--quiet", "--no-tags", "--", "origin", all],
+            );
+        }
+        fetched?;
+        self.run(
+            here,
+            &[
+                "-c",
+                "advice.detachedHead=false",
+                "checkout",
+                "--quiet",
+                "--detach",
+                commit,
+                "--",
+            ],
+        )?;
+        let modules = [
+            "submodule",
+            "--quiet",
+            "update",
+            "--init",
+            "--recursive",
+            "--depth=1",
+        ];
+        if into.join(".gitmodules").exists() {
+            self.run(here, &modules)?;
+        }
+        self.run(here, &["reflog", "expire", "--all", "--expire=now"])?;
+        if let Some(clean) = self.without_password() {
+            self.run(here, &["remote", "set-url", "origin", "--", &clean])?;
+        }
+        match fs::remove_file(into.join(".git/FETCH_HEAD")) {
+            Err(fault) if fault.kind() != io::ErrorKind::NotFound => {
+                Err(FetchError::io("taking FETCH_HEAD away")(fault))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A password in the address must not stay in a kept `.git`.
+    fn without_password(&self) -> Option<String> {
+        let mut url = url::Url::parse(&self.source.remote).ok()?;
+        url.password()?;
+        let _ = url.set_password(None);
+        let _ = url.set_username("");
+        Some(url.to_string())
+    }
+
+    /// Moves what is in a directory of the checkout; a link on the way is an error.
+    fn take(&self, whole: &Path, subdir: &str, into: &Path) -> Result<(), FetchError> {
+        let names = open_plain_directory(whole, Path::new(subdir))
+            .map_err(|fault| self.refused(format!("invalid subdir {subdir}: {fault}")))?;
+        let from = whole.join(subdir);
+        for name in names {
+            fs::rename(from.join(&name), into.join(&name))
+                .map_err(FetchError::io("moving the checkout"))?;
+        }
+        Ok(())
+    }
+
+    fn run(&self, directory: Option<&Path>, arguments: &[&str]) -> Result<String, FetchError> {
+        let mut child = self
+            .command(directory, arguments)
+            .spawn()
+            .map_err(|fault| {
+                if fault.kind() == io::ErrorKind::NotFound {
+                    return FetchError::NoGit {
+                        what: self.what.clone(),
+                    };
+                }
+                FetchError::io("running git")(fault)
+            })?;
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let read = |from: Option<Box<dyn io::Read + Send>>| {
+            std::thread::spawn(move || {
+                let mut text = Vec::new();
+                if let Some(mut from) = from {
+                    let _ = (&mut from).take(MAX_OUTPUT).read_to_end(&mut text);
+                    let _ = io::copy(&mut from, &mut io::sink());
+                }
+                String::from_utf8_lossy(&text).into_owned()
+            })
+        };
+        let out = read(out.map(|pipe| Box::new(pipe) as _));
+        let err = read(err.map(|pipe| Box::new(pipe) as _));
+        let status = self.wait(&mut child)?;
+        let (out, err) = (
+            out.join().unwrap_or_default(),
+            err.join().unwrap_or_default(),
+        );
+        if status.success() {
+            return Ok(out);
+        }
+        let reason = err
+            .lines()
+            .find(|line| line.starts_with("fatal:") || line.starts_with("error:"))
+            .or_else(|| err.lines().last())
+            .unwrap_or("git failed");
+        Err(FetchError::Remote {
+            what: self.what.clone(),
+            reason: reason.replace(&self.source.remote, &self.what),
+        })
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "git is the engine's program to run"
+    )]
+    fn command(&self, directory: Option<&Path>, arguments: &[&str]) -> Command {
+        let mut command = Command::new("git");
+        command.env_clear();
+        for setting in [
+            "protocol.allow=never",
+            "protocol.https.allow=always",
+            "protocol.http.allow=always",
+            "protocol.ssh.allow=always",
+            "protocol.git.allow=always",
+            "core.hooksPath=/dev/null",
+            "core.fsmonitor=false",
+            "init.defaultBranch=master",
+            "gc.auto=0",
+            "safe.directory=*",
+        ] {
+            command.args(["-c", setting]);
+        }
+        command.args(arguments);
+        if let Some(directory) = directory {
+            command.current_dir(directory);
+            command.env(
+                "GIT_CEILING_DIRECTORIES",
+                directory.parent().unwrap_or(directory),
+            );
+        }
+        let path = self.options.path.clone().or_else(process_path);
+        command
+            .env(
+                "PATH",
+                path.unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".to_owned()),
+            )
+            .env("HOME", "/dev/null")
+            .env("LC_ALL", "C")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_ASKPASS", "true")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_SSH_COMMAND", "ssh -F /dev/null -o BatchMode=yes")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        if let Some(agent) = &self.options.ssh_agent {
+            command.env("SSH_AUTH_SOCK", agent);
+        }
+        command
+    }
+
+    fn wait(&self, child: &mut Child) -> Result<std::process::ExitStatus, FetchError> {
+        loop {
+            match child
+                .try_wait()
+                .map_err(FetchError::io("waiting for git"))?
+            {
+                Some(status) => return Ok(status),
+                None if self.options.cancel.is_cancelled() => {
+                    // With its helpers: they are in its process group.
+                    let group = nix::unistd::Pid::from_raw(child.id().cast_signed());
+                    let _ = nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL);
+                    let _ = child.wait();
+                    return Err(FetchError::Interrupted);
+                }
+                None => std::thread::sleep(POLL),
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "programs are looked up where this process would"
+)]
+fn process_path() -> Option<String> {
+    std::env::var("PATH").ok()
+}

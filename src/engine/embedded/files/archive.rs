@@ -1,0 +1,223 @@
+//! Tar archives as they lie in a context: compressed or not, recognised by their content.
+
+use std::{
+    io::{self, BufReader, Read},
+    path::PathBuf,
+};
+
+use std::os::unix::ffi::OsStringExt as _;
+use tar_core::{
+    EntryType, SparseEntry,
+    parse::{Limits, ParseEvent, ParsedEntry, Parser},
+};
+
+/// Memory that decoding an xz block may take, in KiB; `xz -9` needs 65 MiB.
+const XZ_MEMORY: u32 = 1 << 20;
+const BLOCK: u64 = 512;
+/// Bytes of header that may be held until it is whole.
+const MAX_HEADER: usize = 4 << 20;
+
+/// One member.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    /// as stored
+    pub(super) path: PathBuf,
+    pub(super) kind: EntryType,
+    pub(super) link: Option<PathBuf>,
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+    pub(super) mtime: i64,
+    /// bytes of content in the archive
+    pub(super) size: u64,
+    /// name without prefix, value
+    pub(super) xattrs: Vec<(String, Vec<u8>)>,
+    /// regions that the content fills, and the size of the file
+    pub(super) sparse: Option<(Vec<SparseEntry>, u64)>,
+}
+
+/// A tar stream, read member by member.
+pub(super) struct Archive<R> {
+    from: R,
+    parser: Parser,
+    held: Vec<u8>,
+    /// content and padding of the last member that were not read
+    content: u64,
+    padding: u64,
+}
+
+/// Undoes compression by what the stream begins with.
+pub(super) fn decompressed<'r>(from: impl Read + 'r) -> io::Result<Box<dyn Read + 'r>> {
+    let mut from = BufReader::with_capacity(64 << 10, from);
+    let magic = peek(&mut from, 6)?;
+    Ok(match magic.as_slice() {
+        [0x1f, 0x8b, 0x08, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
+        [b'B', b'Z', b'h', ..] => Box::new(bzip2::bufread::MultiBzDecoder::new(from)),
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => {
+            Box::new(lzma_rust2::XzReader::new_mem_limit(from, true, XZ_MEMORY))
+        }
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+            Box::new(zstd::stream::read::Decoder::with_buffer(from)?)
+        }
+        _ => Box::new(from),
+    })
+}
+
+fn peek(from: &mut BufReader<impl Read>, length: usize) -> io::Result<Vec<u8>> {
+    use io::BufRead as _;
+    Ok(from.fill_buf()?.iter().take(length).copied().collect())
+}
+
+impl<R: Read> Archive<R> {
+    pub(super) fn new(from: R) -> Self {
+        let mut parser = Parser::new(Limits::default());
+        // Times before 1970 are no reason to refuse an archive.
+        parser.set_ignore_pax_errors(true);
+        Self {
+            from,
+            parser,
+            held: Vec::new(),
+            content: 0,
+            padding: 0,
+        }
+    }
+
+    /// The next member; what was not read of the last one is skipped.
+    pub(super) fn next(&mut self) -> io::Result<Option<Member>> {
+        self.skip()?;
+        loop {
+            let (consumed, member) =
+                match self.parser.parse(&self.held).map_err(io::Error::other)? {
+                    ParseEvent::NeedData { min_bytes } => {
+                        if self.more(min_bytes)? {
+                            continue;
+                        }
+                        // Some writers leave the closing blocks out.
+                        return if self.held.is_empty() {
+                            Ok(None)
+                        } else {
+                            Err(io::ErrorKind::UnexpectedEof.into())
+                        };
+                    }
+                    ParseEvent::Entry { consumed, entry } => {
+                        (consumed, Some(member(&entry, None)?))
+                    }
+                    ParseEvent::SparseEntry {
+                        consumed,
+                        entry,
+                        sparse_map,
+                        real_size,
+                    } => (
+                        consumed,
+                        Some(member(&entry, Some((sparse_map, real_size)))?),
+                    ),
+                    ParseEvent::GlobalExtensions { consumed, .. } => (consumed, None),
+                    ParseEvent::End { .. } => return Ok(None),
+                };
+            self.held.drain(..consumed.min(self.held.len()));
+            if let Some(member) = member {
+                self.content = member.size;
+                self.padding = member.size.next_multiple_of(BLOCK) - member.size;
+                return Ok(Some(member));
+            }
+        }
+    }
+
+    /// Reads until so many bytes are held; false at the end.
+    fn more(&mut self, least: usize) -> io::Result<bool> {
+        if least > MAX_HEADER {
+            return Err(io::Error::other("a header is too long"));
+        }
+        let missing = least.saturating_sub(self.held.len()).max(1) as u64;
+        let missing = missing.next_multiple_of(BLOCK);
+        let read = (&mut self.from).take(missing).read_to_end(&mut self.held)?;
+        Ok(read > 0 && self.held.len() >= least)
+    }
+
+    fn skip(&mut self) -> io::Result<()> {
+        let left = self.content + self.padding;
+        let copied = io::copy(
+            &mut Rest {
+                archive: self,
+                left,
+            },
+            &mut io::sink(),
+        )?;
+        if copied < left {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        (self.content, self.padding) = (0, 0);
+        Ok(())
+    }
+
+    fn take(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.held.is_empty() {
+            return self.from.read(buffer);
+        }
+        let count = buffer.len().min(self.held.len());
+        for (to, from) in buffer.iter_mut().zip(self.held.drain(..count)) {
+            *to = from;
+        }
+        Ok(count)
+    }
+}
+
+/// Content and padding that nobody wants.
+struct Rest<'a, R> {
+    archive: &'a mut Archive<R>,
+    left: u64,
+}
+
+impl<R: Read> Read for Rest<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        let count = self
+            .archive
+            .take(buffer.get_mut(..most).unwrap_or_default())?;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+/// Content of the last member.
+impl<R: Read> Read for Archive<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.content)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
+        if most == 0 {
+            return Ok(0);
+        }
+        let count = self.take(buffer.get_mut(..most).unwrap_or_default())?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.content -= count as u64;
+        Ok(count)
+    }
+}
+
+fn member(entry: &ParsedEntry<'_>, sparse: Option<(Vec<SparseEntry>, u64)>) -> io::Result<Member> {
+    let path = |bytes: &[u8]| PathBuf::from(std::ffi::OsString::from_vec(bytes.to_vec()));
+    let id =
+        |id: u64| u32::try_from(id).map_err(|_| io::Error::other(format!("id {id} is too large")));
+    let mut xattrs = Vec::new();
+    for (name, value) in &entry.xattrs {
+        let name = String::from_utf8(name.to_vec()).map_err(io::Error::other)?;
+        xattrs.push((name, value.to_vec()));
+    }
+    Ok(Member {
+        path: path(&entry.path),
+        kind: entry.entry_type,
+        link: entry.link_target.as_deref().map(path),
+        mode: entry.mode & 0o7777,
+        uid: id(entry.uid)?,
+        gid: id(entry.gid)?,
+        mtime: i64::try_from(entry.mtime).unwrap_or(0),
+        size: entry.size,
+        xattrs,
+        sparse,
+    })
+}

@@ -1,0 +1,489 @@
+//! Copying: one source to one destination, as `BuildKit`'s `fsutil/copy` does it.
+
+use std::{
+    collections::HashMap,
+    ffi::{OsStr, OsString},
+    fs::File,
+    io,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    path::{Path, PathBuf},
+    rc::Rc,
+};
+
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, Stat},
+    io::Errno,
+};
+
+use super::{
+    FileError, Options,
+    error::shown,
+    ignore::{Filter, Inherited, Judgement},
+    meta::{self, How, Made},
+    mode::Chmod,
+    root::{Root, dir_at, names, stat_at},
+    source::{Found, Source, is_dir, kind},
+    sparse,
+};
+
+/// Copies what was found for one source.
+#[derive(Debug)]
+pub(super) struct Copier<'a> {
+    pub(super) source: &'a Source<'a>,
+    pub(super) target: &'a Root,
+    pub(super) how: &'a How,
+    pub(super) filter: &'a Filter,
+    pub(super) options: &'a Options,
+    /// where the first name of a file with several was copied to
+    pub(super) links: HashMap<(u64, u64), PathBuf>,
+    /// directories on the way down
+    pub(super) levels: Vec<Level>,
+}
+
+/// A directory that is being copied.
+#[derive(Debug)]
+pub(super) struct Level {
+    /// it in its parent; none for the topmost
+    from: Option<(Rc<OwnedFd>, OsString)>,
+    stat: Stat,
+    /// path in the target
+    path: PathBuf,
+    /// once it exists: with `--parents` it is made when something in it is wanted
+    target: Option<Rc<OwnedFd>>,
+}
+
+impl<'a> Copier<'a> {
+    pub(super) fn new(
+        source: &'a Source<'a>,
+        target: &'a Root,
+        how: &'a How,
+        filter: &'a Filter,
+        options: &'a Options,
+    ) -> Self {
+        Self {
+            source,
+            target,
+            how,
+            filter,
+            options,
+            links: HashMap::new(),
+            levels: Vec::new(),
+        }
+    }
+
+    /// Copies one match to a destination as the Dockerfile writes it.
+    pub(super) fn copy(&mut self, found: &Found, destination: &str) -> Result<(), FileError> {
+        let place = place(
+            self.target,
+            destination,
+            self.how,
+            found.name.as_deref().filter(|_| !is_dir(&found.stat)),
+        )?;
+        if is_dir(&found.stat) {
+            self.topmost(found, &place.path)?;
+        } else {
+            let parent = found.path.parent().unwrap_or(Path::new(""));
+            let from = Rc::new(self.source.root.dir(parent)?);
+            let name = found.path.file_name().unwrap_or_default();
+            self.file(&from, name, &found.stat, &place.path)?;
+        }
+        place.made.finish(self.how)
+    }
+
+    /// The contents of a directory, into one that is there. Its own metadata stays, except that
+    /// it gets the source's times.
+    fn topmost(&mut self, found: &Found, path: &Path) -> Result<(), FileError> {
+        let source = Rc::new(self.source.root.dir(&found.path)?);
+        let target = Rc::new(self.target.dir(path)?);
+        self.levels.push(Level {
+            from: None,
+            stat: found.stat,
+            path: path.to_owned(),
+            target: Some(Rc::clone(&target)),
+        });
+        let inherited = self.source.inherited(&found.path)?;
+        let copied = self.children(&source, Path::new(""), &found.path, path, &inherited);
+        self.levels.pop();
+        copied?;
+        let times = meta::times(&found.stat, self.how.epoch);
+        rustix::fs::futimens(&*target, &times)
+            .map_err(|fault| FileError::io("setting the times of", path, fault))
+    }
+
+    fn children(
+        &mut self,
+        directory: &Rc<OwnedFd>,
+        relative: &Path,
+        from: &Path,
+        to: &Path,
+        inherited: &Inherited,
+    ) -> Result<(), FileError> {
+        let listed =
+            names(directory.as_fd()).map_err(|fault| FileError::io("listing", from, fault))?;
+        for name in listed {
+            self.entry(directory, &name, relative, (from, to), inherited)?;
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        directory: &Rc<OwnedFd>,
+        name: &OsStr,
+        relative: &Path,
+        (from, to): (&Path, &Path),
+        inherited: &Inherited,
+    ) -> Result<(), FileError> {
+        if self.options.cancel.is_cancelled() {
+            return Err(FileError::Interrupted);
+        }
+        let relative = relative.join(name);
+        let (judgement, mut below) = self.filter.judge(&relative, inherited)?;
+        if judgement == Judgement::Skip {
+            return Ok(());
+        }
+        let (from, to) = (from.join(name), to.join(name));
+        let stat = stat_at(directory.as_fd(), name)
+            .and_then(|stat| stat.ok_or(Errno::NOENT))
+            .map_err(|fault| FileError::io("reading", &from, fault))?;
+        if let Some(ignore) = self.source.ignore {
+            let above = inherited.ignore.as_ref();
+            let (seen, matches) = ignore.judge(directory.as_fd(), &from, is_dir(&stat), above)?;
+            if !seen {
+                return Ok(());
+            }
+            below.ignore = Some(matches);
+        }
+        if is_dir(&stat) {
+            let wanted = judgement == Judgement::Copy;
+            return self.directory(
+                directory,
+                name,
+                stat,
+                wanted,
+                &relative,
+                (&from, &to),
+                &below,
+            );
+        }
+        if judgement == Judgement::Below {
+            return Ok(());
+        }
+        self.parents()?;
+        self.file(directory, name, &stat, &to)
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of a recursion, taken apart for its length alone"
+    )]
+    fn directory(
+        &mut self,
+        parent: &Rc<OwnedFd>,
+        name: &OsStr,
+        stat: Stat,
+        wanted: bool,
+        relative: &Path,
+        (from, to): (&Path, &Path),
+        below: &Inherited,
+    ) -> Result<(), FileError> {
+        let opened = dir_at(parent.as_fd(), name)
+            .map_err(|fault| FileError::io("opening directory", from, fault))?;
+        let source = Rc::new(opened);
+        self.levels.push(Level {
+            from: Some((Rc::clone(parent), name.to_owned())),
+            stat,
+            path: to.to_owned(),
+            target: None,
+        });
+        if wanted {
+            let depth = self.levels.len() - 1;
+            self.parents_to(depth)?;
+            self.make(depth)?;
+        }
+        let copied = self.children(&source, relative, from, to, below);
+        self.levels.pop();
+        copied?;
+        if wanted {
+            let (above, name) = self.target_of(to)?;
+            self.info(
+                above.as_fd(),
+                &name,
+                parent.as_fd(),
+                name_of(from),
+                &stat,
+                to,
+            )?;
+        }
+        Ok(())
+    }
+
+    fn target_of(&self, path: &Path) -> Result<(OwnedFd, OsString), FileError> {
+        let parent = path.parent().unwrap_or(Path::new(""));
+        Ok((self.target.dir(parent)?, name_of(path).to_owned()))
+    }
+
+    /// Makes the directories on the way down that were put off.
+    fn parents(&mut self) -> Result<(), FileError> {
+        self.parents_to(self.levels.len())
+    }
+
+    fn parents_to(&mut self, depth: usize) -> Result<(), FileError> {
+        for index in 0..depth {
+            if self
+                .levels
+                .get(index)
+                .is_some_and(|level| level.target.is_none())
+                && self.make(index)?
+            {
+                let Some(level) = self.levels.get(index) else {
+                    continue;
+                };
+                let (above, name) = self.target_of(&level.path)?;
+                if let Some((from, own)) = &level.from {
+                    self.info(
+                        above.as_fd(),
+                        &name,
+                        from.as_fd(),
+                        own,
+                        &level.stat,
+                        &level.path,
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The target of a level: one that is there gets the source's mode; whether it was made.
+    fn make(&mut self, index: usize) -> Result<bool, FileError> {
+        let above = index
+            .checked_sub(1)
+            .and_then(|above| self.levels.get(above))
+            .and_then(|level| level.target.clone());
+        let (Some(level), Some(above)) = (self.levels.get_mut(index), above) else {
+            return Ok(false);
+        };
+        let name = name_of(&level.path);
+        let fail = |fault| FileError::io("reading", &level.path, fault);
+        let made = match stat_at(above.as_fd(), name).map_err(fail)? {
+            None => {
+                reserved(name)?;
+                level.target = Some(Rc::new(meta::make_dir(
+                    above.as_fd(),
+                    name,
+                    level.stat.st_mode,
+                    &level.path,
+                )?));
+                true
+            }
+            Some(there) if is_dir(&there) => {
+                let opened = dir_at(above.as_fd(), name).map_err(fail)?;
+                rustix::fs::fchmod(&opened, Mode::from_raw_mode(level.stat.st_mode & 0o7777))
+                    .map_err(|fault| FileError::io("setting the mode of", &level.path, fault))?;
+                level.target = Some(Rc::new(opened));
+                false
+            }
+            Some(_) => {
+                return Err(FileError::Refused(format!(
+                    "cannot copy to non-directory: {}",
+                    shown(&level.path)
+                )));
+            }
+        };
+        Ok(made)
+    }
+
+    /// Anything but a directory.
+    fn file(
+        &mut self,
+        from: &Rc<OwnedFd>,
+        name: &OsStr,
+        stat: &Stat,
+        path: &Path,
+    ) -> Result<(), FileError> {
+        let (parent, target) = self.target_of(path)?;
+        let to = parent.as_fd();
+        make_room(to, &target, path)?;
+        reserved(&target)?;
+        match kind(stat) {
+            FileType::RegularFile => {
+                if !self.linked(stat, to, &target, path)? {
+                    let source = meta::open_plain(from.as_fd(), name, path, stat)?;
+                    let made = create(to, &target, path)?;
+                    sparse::copy(&source, &made, stat, self.options)
+                        .map_err(|fault| content_fault(path, fault))?;
+                }
+            }
+            FileType::Symlink => {
+                let link = rustix::fs::readlinkat(from.as_fd(), name, Vec::new())
+                    .map_err(|fault| FileError::io("reading link", path, fault))?;
+                rustix::fs::symlinkat(link.as_c_str(), to, &target)
+                    .map_err(|fault| FileError::io("making link", path, fault))?;
+            }
+            // A socket becomes an empty file, as in `BuildKit`.
+            FileType::Socket => drop(create(to, &target, path)?),
+            FileType::Fifo => {
+                let mode = Mode::from_raw_mode(0o600);
+                rustix::fs::mknodat(to, &target, FileType::Fifo, mode, 0)
+                    .map_err(|fault| FileError::io("making pipe", path, fault))?;
+            }
+            _ => {
+                return Err(FileError::Refused(format!(
+                    "{} is a device, which is not copied",
+                    shown(path)
+                )));
+            }
+        }
+        self.info(to, &target, from.as_fd(), name, stat, path)
+    }
+
+    /// Makes a second name of a file that was copied; whether it did.
+    fn linked(
+        &mut self,
+        stat: &Stat,
+        to: BorrowedFd<'_>,
+        name: &OsStr,
+        path: &Path,
+    ) -> Result<bool, FileError> {
+        if stat.st_nlink < 2 {
+            return Ok(false);
+        }
+        let id = (stat.st_dev, stat.st_ino);
+        let Some(first) = self.links.get(&id) else {
+            self.links.insert(id, path.to_owned());
+            return Ok(false);
+        };
+        let (parent, own) = self.target_of(first)?;
+        rustix::fs::linkat(parent.as_fd(), &own, to, name, AtFlags::empty())
+            .map_err(|fault| FileError::io("making hard link", path, fault))?;
+        Ok(true)
+    }
+
+    fn info(
+        &self,
+        to: BorrowedFd<'_>,
+        name: &OsStr,
+        from: BorrowedFd<'_>,
+        own: &OsStr,
+        stat: &Stat,
+        path: &Path,
+    ) -> Result<(), FileError> {
+        let kept = if self.source.foreign {
+            (0, 0)
+        } else {
+            (stat.st_uid, stat.st_gid)
+        };
+        meta::set_owner(to, name, self.how.owner.unwrap_or(kept), path)?;
+        if kind(stat) != FileType::Symlink {
+            let mode = stat.st_mode & 0o7777;
+            let chmod = self.how.chmod.as_ref();
+            let mode = chmod.map_or(mode, |chmod| chmod.apply(mode, is_dir(stat)));
+            meta::set_mode(to, name, mode, path)?;
+        }
+        meta::set_times(to, name, &meta::times(stat, self.how.epoch), path)?;
+        meta::copy_xattrs(from, own, to, name);
+        Ok(())
+    }
+}
+
+/// Where a destination is.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// resolved; a file goes there, a directory's contents go into it
+    pub(super) path: PathBuf,
+    /// directories made on the way
+    pub(super) made: Made,
+}
+
+/// Resolves a destination, and makes the directories that it needs; `file` is the name of what is
+/// copied when that is no directory.
+pub(super) fn place(
+    target: &Root,
+    destination: &str,
+    how: &How,
+    file: Option<&OsStr>,
+) -> Result<Place, FileError> {
+    let mode = Chmod::of_parents(how.chmod.as_ref());
+    let wants_dir = file.is_none()
+        || destination.is_empty()
+        || destination.ends_with('/')
+        || destination.ends_with("/.")
+        || destination == ".";
+    let mut path = target.resolve_all(Path::new(destination))?;
+    let there = target.stat(&path).or_else(|fault| match fault {
+        FileError::Io { source, .. } if source.kind() == io::ErrorKind::NotADirectory => Ok(None),
+        fault => Err(fault),
+    })?;
+    if let (Some(name), Some(stat)) = (file, &there)
+        && is_dir(stat)
+    {
+        path.push(name);
+        return Ok(Place {
+            path,
+            made: Made::default(),
+        });
+    }
+    if file.is_none()
+        && let Some(stat) = &there
+        && !is_dir(stat)
+    {
+        return Err(FileError::Refused(format!(
+            "cannot copy to non-directory: {}",
+            shown(&path)
+        )));
+    }
+    let made = if wants_dir {
+        let made = meta::make_dirs(target, &path, mode, how)?;
+        if let Some(name) = file {
+            path.push(name);
+        }
+        made
+    } else {
+        meta::make_dirs(target, path.parent().unwrap_or(Path::new("")), mode, how)?
+    };
+    Ok(Place { path, made })
+}
+
+/// Takes away what is where a file goes; a directory stays and is an error.
+pub(super) fn make_room(to: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<(), FileError> {
+    let fail = |fault| FileError::io("replacing", path, fault);
+    match stat_at(to, name).map_err(fail)? {
+        None => Ok(()),
+        Some(there) if is_dir(&there) => Err(FileError::Refused(format!(
+            "cannot replace to directory {} with file",
+            shown(path)
+        ))),
+        Some(_) => rustix::fs::unlinkat(to, name, AtFlags::empty()).map_err(fail),
+    }
+}
+
+/// In a layer a name with this prefix takes a file away; it cannot be a file's name.
+pub(super) fn reserved(name: &OsStr) -> Result<(), FileError> {
+    if name.as_encoded_bytes().starts_with(b".wh.") {
+        return Err(FileError::Refused(format!(
+            "{} cannot be in an image: names that begin with .wh. mean deleted files there",
+            name.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Makes a file that is not there.
+pub(super) fn create(to: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<File, FileError> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(to, name, flags, Mode::from_raw_mode(0o600))
+        .map(File::from)
+        .map_err(|fault| FileError::io("making", path, fault))
+}
+
+fn content_fault(path: &Path, fault: io::Error) -> FileError {
+    if fault.kind() == io::ErrorKind::Interrupted {
+        return FileError::Interrupted;
+    }
+    FileError::io("copying", path, fault)
+}
+
+fn name_of(path: &Path) -> &OsStr {
+    path.file_name().unwrap_or_default()
+}

@@ -1,0 +1,1 @@
+//! Checked by `tests/suite/contract` against BuildKit; here what that cannot see.
