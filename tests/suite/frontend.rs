@@ -9,7 +9,8 @@ use indexmap::IndexMap;
 use plimsoll::{
     engine::embedded::{
         frontend::{
-            FrontendRequest, Refusal, RefusalKind, ResolveError, ResolveImage, ResolvedBase, lower,
+            FrontendRequest, Refusal, RefusalKind, ResolveError, ResolveImage, ResolvedBase,
+            dump_llb, lower,
         },
         graph::{Graph, MountKind, Network, Op, Sharing},
     },
@@ -94,6 +95,77 @@ fn dockerfiles_are_lowered_as_buildkit_lowers_them() {
         }
     }
     assert!(report.is_empty(), "\n{report}");
+}
+
+/// Where BuildKit 0.8 (Docker Engine 20.10, which recorded `engine.jsonl`) differs from the BuildKit
+/// of today, which is what ours is held to.
+const OLD_ENGINE: [(&str, &str); 7] = [
+    ("onbuild nested", "a trigger may set a trigger"),
+    ("arg platform", "there is TARGETSTAGE"),
+    ("arg target stage", "there is TARGETSTAGE"),
+    ("arg buildkit", "what asks for an SBOM is no variable"),
+    ("copy chmod symbolic", "modes may be symbolic"),
+    ("copy chmod bad", "modes are checked"),
+    ("copy chmod symbolic bad", "modes are checked"),
+];
+
+#[test]
+fn images_are_configured_as_a_docker_engine_configures_them() {
+    let Cases { images, cases } =
+        serde_json::from_str(include_str!("../data/frontend/cases.json")).unwrap();
+    let mut report = String::new();
+    let mut compared = 0;
+    for line in include_str!("../data/frontend/engine.jsonl").lines() {
+        let answer: Answer = serde_json::from_str(line).unwrap();
+        if OLD_ENGINE.iter().any(|(name, _)| *name == answer.name) {
+            continue;
+        }
+        let case = cases.iter().find(|case| case.name == answer.name).unwrap();
+        let graph = lowered(case, &images).unwrap();
+        let mut theirs = answer.config.unwrap();
+        // The exporter of the Docker Engine writes keys without a value.
+        let keys = theirs["config"].as_object_mut().unwrap();
+        keys.retain(|_, value| !value.is_null());
+        if graph.config != theirs {
+            writeln!(report, "{}: {} is {theirs}", case.name, graph.config).unwrap();
+        }
+        // The wording of ARG (values put in), of RUN below it, of HEALTHCHECK and of --chown is newer.
+        let newer = |text: &str| {
+            let words = [
+                "ARG",
+                "HEALTHCHECK",
+                "RUN |",
+                "COPY --chown",
+                "COPY --chmod",
+            ];
+            words.iter().any(|word| text.starts_with(word))
+        };
+        let written = graph
+            .history
+            .iter()
+            .map(|entry| (entry.created_by.as_str(), entry.empty_layer));
+        let history = answer.history.unwrap();
+        let theirs = history.as_array().unwrap().iter().map(|entry| {
+            (
+                entry["created_by"].as_str().unwrap(),
+                entry["empty_layer"].as_bool().unwrap(),
+            )
+        });
+        assert_eq!(
+            written.clone().count(),
+            theirs.clone().count(),
+            "{}",
+            case.name
+        );
+        for (own, theirs) in written.zip(theirs) {
+            if own != theirs && !(newer(own.0) && own.1 == theirs.1) {
+                writeln!(report, "{}: {own:?} is {theirs:?}", case.name).unwrap();
+            }
+        }
+        compared += 1;
+    }
+    assert!(report.is_empty(), "\n{report}");
+    assert!(compared > 30, "{compared}");
 }
 
 fn differences(graph: &Graph, answer: &Answer) -> Vec<String> {
@@ -305,4 +377,129 @@ fn faults_of_all_lines_and_images_are_told_at_once() {
         .map(|refusal| refusal.location.as_ref().unwrap().line)
         .collect();
     assert_eq!(lines, [1, 4, 5, 6], "{refusals:#?}");
+}
+
+fn one(dockerfile: &str) -> Case {
+    Case {
+        name: String::new(),
+        dockerfile: dockerfile.to_owned(),
+        args: IndexMap::from([("A".to_owned(), "$B".to_owned())]),
+        target: String::new(),
+        labels: IndexMap::new(),
+    }
+}
+
+#[test]
+fn a_dumped_graph_is_a_definition_whose_operations_name_each_other_by_digest() {
+    use bollard_buildkit_proto::pb;
+    use prost::Message as _;
+
+    let text = "FROM base AS build\nWORKDIR /src\nCOPY --exclude=*.o . .\n\
+                RUN --mount=type=cache,target=/c,sharing=locked --mount=type=secret,id=s --network=none make\n\
+                FROM scratch\nCOPY --link --from=build /out /\nCOPY <<EOF /x\nhello\nEOF\n";
+    let images = BTreeMap::from([("base".to_owned(), json!({"rootfs": {"diff_ids": ["x"]}}))]);
+    let graph = lowered(&one(text), &images).unwrap();
+    let bytes = dump_llb(&graph, "Dockerfile").unwrap();
+    let definition = pb::Definition::decode(bytes.as_slice()).unwrap();
+    let mut known = std::collections::BTreeSet::new();
+    let mut kinds = BTreeMap::<&str, usize>::new();
+    for bytes in &definition.def {
+        let op = pb::Op::decode(bytes.as_slice()).unwrap();
+        for input in &op.inputs {
+            assert!(known.contains(&input.digest), "{input:?} is not known yet");
+        }
+        let digest = sha256(bytes).to_string();
+        let kind = match op.op {
+            Some(pb::op::Op::Source(source)) => {
+                let image = source
+                    .identifier
+                    .starts_with("docker-image://docker.io/library/base");
+                if image { "image" } else { "local" }
+            }
+            Some(pb::op::Op::Exec(exec)) => {
+                let meta = exec.meta.unwrap();
+                assert_eq!(meta.args, ["/bin/sh", "-c", "make"]);
+                assert_eq!(meta.cwd, "/src");
+                assert_eq!(exec.network, pb::NetMode::None as i32);
+                assert_eq!(exec.mounts.len(), 3);
+                "exec"
+            }
+            Some(pb::op::Op::File(_)) => "file",
+            Some(pb::op::Op::Merge(_)) => "merge",
+            _ => "end",
+        };
+        *kinds.entry(kind).or_default() += 1;
+        known.insert(digest);
+    }
+    let want = [
+        ("end", 1),
+        ("exec", 1),
+        ("file", 5),
+        ("image", 1),
+        ("local", 1),
+    ];
+    let mut kinds: Vec<(&str, usize)> = kinds.into_iter().collect();
+    kinds.retain(|(kind, _)| *kind != "merge");
+    assert_eq!(kinds, want);
+    let named = |name: &str| {
+        let mut metadata = definition.metadata.values();
+        metadata.any(|data| data.description.values().any(|text| text.contains(name)))
+    };
+    assert!(named("[build 4/4] RUN --mount=type=cache"));
+}
+
+#[test]
+fn what_llb_has_no_words_for_is_refused_by_name_and_line() {
+    let text =
+        "FROM scratch\nUSER 1\nWORKDIR /w\nRUN [\"/x\"]\nADD https://x/y /\nCOPY --chown=1 a /\n";
+    let graph = lowered(&one(text), &BTreeMap::new()).unwrap();
+    let refusals = dump_llb(&graph, "Dockerfile").unwrap_err();
+    let lines: Vec<u32> = refusals
+        .iter()
+        .map(|refusal| refusal.location.as_ref().unwrap().line)
+        .collect();
+    assert_eq!(lines.first(), Some(&3), "{refusals:#?}");
+    assert!(
+        refusals
+            .iter()
+            .any(|refusal| refusal.message.contains("http source https://x/y"))
+    );
+}
+
+#[test]
+fn values_that_double_from_line_to_line_are_refused() {
+    let mut text = "FROM scratch\nENV A=0123456789\n".to_owned();
+    text.push_str(&"ENV A=$A$A\n".repeat(60));
+    text.push_str(&"LABEL a=$A\n".repeat(1000));
+    let mut case = one(&text);
+    case.args.clear();
+    let refusals = lowered(&case, &BTreeMap::new()).unwrap_err();
+    assert!(
+        refusals[0].message.contains("longer than"),
+        "{}",
+        refusals[0]
+    );
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_lowered_or_refused(
+        lines in proptest::collection::vec(
+            "(FROM|from|ARG|ENV|LABEL|RUN|COPY|ADD|USER|WORKDIR|EXPOSE|VOLUME|CMD|ENTRYPOINT|SHELL|HEALTHCHECK|STOPSIGNAL|ONBUILD|# escape=|MAINTAINER|)[ =]?(--mount=type=cache,|--from=|--chmod=|--interval=|AS )?[a-z0-9$\\{\\}:\\-+?#%/*'\"\\\\ ,=<>\\[\\]\\.@é\n]{0,30}",
+            0..8,
+        ),
+    ) {
+        let text = format!("FROM base\n{}", lines.join("\n"));
+        let images = BTreeMap::from([("base".to_owned(), json!({"config": {"OnBuild": [lines.first()]}}))]);
+        for text in [text.as_str(), &lines.join("\n")] {
+            match lowered(&one(text), &images) {
+                Ok(graph) => {
+                    let layers = graph.history.iter().filter(|entry| !entry.empty_layer).count();
+                    proptest::prop_assert!(layers <= graph.vertices.len());
+                    let _ = dump_llb(&graph, "Dockerfile");
+                }
+                Err(refusals) => proptest::prop_assert!(!refusals.is_empty()),
+            }
+        }
+    }
 }

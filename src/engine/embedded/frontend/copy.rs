@@ -86,7 +86,7 @@ impl Walk<'_> {
             let (tree, path, unpack) = match git::remote(source)? {
                 Remote::No => (from, source.clone(), unpack(copy, copy.add)),
                 Remote::Http => {
-                    let op = Op::Http(self.http(copy, source)?);
+                    let op = Op::Http(Self::http(copy, source)?);
                     let vertex = self.source_vertex(op, name.to_owned(), at.location);
                     (
                         Tree::Vertex(vertex),
@@ -133,7 +133,7 @@ impl Walk<'_> {
         Ok(groups.into_iter().map(action).collect())
     }
 
-    fn http(&self, copy: &CopyCommand, source: &str) -> Read<HttpSource> {
+    fn http(copy: &CopyCommand, source: &str) -> Read<HttpSource> {
         if !copy.add {
             return Err(only_add("an address"));
         }
@@ -206,11 +206,10 @@ fn checksum_fits(copy: &CopyCommand) -> Read<()> {
 }
 
 fn unpack(copy: &CopyCommand, default: bool) -> Unpack {
-    match copy.unpack {
-        Some(true) => Unpack::Archives,
-        Some(false) => Unpack::Never,
-        None if default => Unpack::Archives,
-        None => Unpack::Never,
+    if copy.unpack.unwrap_or(default) {
+        Unpack::Archives
+    } else {
+        Unpack::Never
     }
 }
 
@@ -231,14 +230,14 @@ fn noted(copy: &CopyCommand) -> String {
     }
     for (flag, value) in [("chown", &copy.chown), ("chmod", &copy.chmod)] {
         if !value.is_empty() {
-            text.push_str(&format!(" --{flag}={value}"));
+            text.extend([" --", flag, "=", value]);
         }
     }
     for source in &copy.sources {
-        text.push_str(&format!(" {source}"));
+        text.extend([" ", source]);
     }
     for document in &copy.documents {
-        text.push_str(&format!(" <<{}", document.name));
+        text.extend([" <<", &document.name]);
     }
     format!("{text} {} # buildkit", copy.destination)
 }

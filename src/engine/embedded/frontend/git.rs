@@ -29,14 +29,15 @@ pub(super) fn remote(source: &str) -> Result<Remote, Problem> {
     let scheme = source.split_once("://").map(|(scheme, _)| scheme);
     let scheme = scheme.filter(|s| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric()));
     let Some(scheme) = scheme else {
-        return match scp(source) {
-            true => git(source).map(Remote::Git),
-            false => Ok(Remote::No),
+        return if scp(source) {
+            git(source).map(Remote::Git)
+        } else {
+            Ok(Remote::No)
         };
     };
     match scheme.to_lowercase().as_str() {
         "git" | "ssh" => git(source).map(Remote::Git),
-        "http" | "https" if path_of(source).ends_with(".git") => git(source).map(Remote::Git),
+        "http" | "https" if repository(source) => git(source).map(Remote::Git),
         _ if source.starts_with("http://") || source.starts_with("https://") => Ok(Remote::Http),
         _ => Ok(Remote::No),
     }
@@ -61,6 +62,15 @@ fn path_of(source: &str) -> String {
     let rest = rest.split(['#', '?']).next().unwrap_or("");
     let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("");
     percent_decode_str(path).decode_utf8_lossy().into_owned()
+}
+
+/// `….git`, in lower case as `BuildKit` has it.
+#[expect(
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "another case is no repository"
+)]
+fn repository(source: &str) -> bool {
+    path_of(source).ends_with(".git")
 }
 
 /// The name that a downloaded file gets.

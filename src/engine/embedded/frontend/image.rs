@@ -72,6 +72,10 @@ pub(super) struct Present {}
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
+#[expect(
+    clippy::zero_sized_map_values,
+    reason = "the configuration writes a set as a map of nothing"
+)]
 pub(super) struct Config {
     #[serde(
         skip_serializing_if = "String::is_empty",
@@ -140,7 +144,7 @@ impl Image {
             variant: platform.variant.clone().unwrap_or_default(),
             ..Self::default()
         };
-        image.config.working_dir = "/".to_owned();
+        "/".clone_into(&mut image.config.working_dir);
         image.path();
         image
     }

@@ -1,68 +1,15 @@
 //! Quotes, escapes and variables of a word, exactly as `BuildKit`'s shell lexer takes them, its
 //! faults included.
 
-use std::{cell::Cell, iter::Peekable, str::Chars};
+use std::{iter::Peekable, str::Chars};
 
-use indexmap::IndexMap;
-
+pub(super) use super::env::{Budget, Env};
 use super::pattern;
 
 /// Words above this are refused: a value that doubles from line to line would grow without end.
 const MAX_WORD: usize = 1 << 20;
 /// Nesting of `${a:-${b:-…}}` above this is refused.
 const MAX_DEPTH: usize = 64;
-/// What all expansions, environments and histories of one build may take together, in bytes.
-const BUDGET: usize = 64 << 20;
-
-/// Variables in order; one that is set again moves to the end.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Env(IndexMap<String, String>);
-
-impl Env {
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
-    }
-
-    pub(super) fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.0.shift_remove(name);
-        self.0.insert(name.to_owned(), value.into());
-    }
-
-    pub(super) fn map(&self) -> &IndexMap<String, String> {
-        &self.0
-    }
-
-    /// Bytes of names and values.
-    pub(super) fn size(&self) -> usize {
-        let pairs = self.0.iter();
-        pairs.map(|(name, value)| name.len() + value.len()).sum()
-    }
-}
-
-/// Work that a file may still cause.
-#[derive(Debug)]
-pub(super) struct Budget(Cell<usize>);
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self(Cell::new(BUDGET))
-    }
-}
-
-impl Budget {
-    /// # Errors
-    /// When it is used up.
-    pub(super) fn spend(&self, bytes: usize) -> Result<(), String> {
-        match self.0.get().checked_sub(bytes) {
-            Some(rest) => {
-                self.0.set(rest);
-                Ok(())
-            }
-            None => Err("the variables of the Dockerfile grow without end".to_owned()),
-        }
-    }
-}
-
 /// How words are taken apart.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lexer<'a> {
@@ -70,8 +17,6 @@ pub(super) struct Lexer<'a> {
     pub(super) escape: char,
     /// quotes stay in the text
     pub(super) raw_quotes: bool,
-    /// escape characters stay in the text
-    pub(super) raw_escapes: bool,
     /// quotes are text
     pub(super) skip_quotes: bool,
     /// variables that are not set stay as they are written
@@ -84,7 +29,6 @@ impl<'a> Lexer<'a> {
         Self {
             escape,
             raw_quotes: false,
-            raw_escapes: false,
             skip_quotes: false,
             skip_unset: false,
             budget,
@@ -102,17 +46,16 @@ impl<'a> Lexer<'a> {
     }
 
     fn scan(&self, text: &str, env: &Env) -> Result<Found, String> {
+        self.budget.spend(text.len())?;
         let mut scan = Scan {
             lexer: self,
             env,
             rest: text.chars().peekable(),
-            raw_escapes: self.raw_escapes,
+            raw_escapes: false,
             depth: 0,
         };
-        let found = scan.until(None, self.raw_escapes);
-        let found = found.map_err(|fault| format!("{fault} in `{}`", shortened(text)))?;
-        self.budget.spend(text.len() + found.text.len())?;
-        Ok(found)
+        let found = scan.until(None, false);
+        found.map_err(|fault| format!("{fault} in `{}`", shortened(text)))
     }
 }
 
@@ -184,6 +127,7 @@ impl Scan<'_> {
                 c if Some(c) == stop => return Ok(found),
                 '$' => {
                     let value = self.dollar()?;
+                    self.lexer.budget.spend(value.len())?;
                     value.chars().for_each(|c| found.words.plain(c));
                     found.text.push_str(&value);
                 }
@@ -242,7 +186,11 @@ impl Scan<'_> {
         loop {
             match self.rest.next() {
                 Some('"') => return Ok(text + &self.quote('"')),
-                Some('$') => text.push_str(&self.dollar()?),
+                Some('$') => {
+                    let value = self.dollar()?;
+                    self.lexer.budget.spend(value.len())?;
+                    text.push_str(&value);
+                }
                 Some(c) if c == self.lexer.escape => {
                     if self.raw_escapes {
                         text.push(c);

@@ -12,6 +12,8 @@
 
 mod command;
 mod copy;
+mod dump;
+mod env;
 mod flags;
 mod git;
 mod health;
@@ -24,11 +26,14 @@ mod pattern;
 mod platform;
 mod ports;
 mod problem;
+mod reach;
 mod run;
 mod settings;
 mod stages;
 mod walk;
 mod words;
+
+pub use dump::dump_llb;
 
 use indexmap::IndexMap;
 

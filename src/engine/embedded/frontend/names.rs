@@ -7,7 +7,7 @@ use super::lex::{Env, Lexer};
 pub(super) struct Names {
     stage: String,
     index: usize,
-    total: usize,
+    pub(super) total: usize,
     /// the step comes from the base image
     pub(super) onbuild: bool,
 }

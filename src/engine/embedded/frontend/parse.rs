@@ -44,7 +44,7 @@ fn command(instruction: &Instruction, escape: char) -> Read<Command> {
     let text = instruction.text();
     Ok(match instruction.keyword {
         Keyword::Add | Keyword::Copy => Command::Copy(Box::new(copy(instruction, &flags)?)),
-        Keyword::Arg => Command::Arg(args(instruction.pairs())?),
+        Keyword::Arg => Command::Arg(args(instruction.pairs())),
         Keyword::Env => Command::Env(pairs(instruction.pairs())),
         Keyword::Label => Command::Label(pairs(instruction.pairs())),
         Keyword::Run => Command::Run(Box::new(run(instruction, &flags)?)),
@@ -232,9 +232,9 @@ fn not_json<'a>(words: impl Iterator<Item = &'a Word>) -> Read<()> {
     json(&texts.join(" ")).map(drop)
 }
 
-fn args(pairs: &[Pair]) -> Read<Vec<(String, Option<String>)>> {
+fn args(pairs: &[Pair]) -> Vec<(String, Option<String>)> {
     let pair = |pair: &Pair| (pair.key.text.clone(), pair.value.clone());
-    Ok(pairs.iter().map(pair).collect())
+    pairs.iter().map(pair).collect()
 }
 
 fn pairs(pairs: &[Pair]) -> Vec<(String, String)> {
@@ -268,15 +268,12 @@ fn ports(instruction: &Instruction) -> Read<Vec<String>> {
 }
 
 fn volumes(instruction: &Instruction) -> Read<Vec<String>> {
-    let volumes: Vec<String> = match &instruction.arguments {
-        Arguments::Exec(list) => list.iter().map(|text| text.trim().to_owned()).collect(),
-        _ => {
-            not_json(words(instruction).iter())?;
-            words(instruction)
-                .iter()
-                .map(|word| word.text.clone())
-                .collect()
-        }
+    let volumes: Vec<String> = if let Arguments::Exec(list) = &instruction.arguments {
+        list.iter().map(|text| text.trim().to_owned()).collect()
+    } else {
+        let words = words(instruction);
+        not_json(words.iter())?;
+        words.iter().map(|word| word.text.clone()).collect()
     };
     if volumes.is_empty() || volumes.iter().any(String::is_empty) {
         return Err(Problem::fault(

@@ -13,9 +13,9 @@ pub(super) fn parse(word: &str) -> Result<Vec<String>, Problem> {
             "write a port such as 8080, 8080/udp or 8000-8010",
         )
     };
-    let mut parts = word.rsplitn(3, ':');
-    let container = parts.next().unwrap_or("");
-    let (host, ip) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
+    let mut pieces = word.rsplitn(3, ':');
+    let container = pieces.next().unwrap_or("");
+    let (host, ip) = (pieces.next().unwrap_or(""), pieces.next().unwrap_or(""));
     let (ports, protocol) = container.split_once('/').unwrap_or((container, ""));
     let protocol = match protocol.to_lowercase().as_str() {
         "" => "tcp".to_owned(),

@@ -39,7 +39,7 @@ impl Walk<'_> {
         }
         let network = self.network(run.network)?;
         let options = self.options(run, state)?;
-        let line = self.line(run, at)?;
+        let line = self.line(run, at);
         let args = match line.args.as_slice() {
             [text] if line.shell => state.image.with_shell(text.clone()),
             _ => line.args,
@@ -93,7 +93,7 @@ impl Walk<'_> {
     }
 
     /// The command with its here-documents.
-    fn line(&mut self, run: &Run, at: &At<'_>) -> Read<Line> {
+    fn line(&mut self, run: &Run, at: &At<'_>) -> Line {
         let plain = |args: Vec<String>, shell: bool| Line {
             args,
             shell,
@@ -101,11 +101,11 @@ impl Walk<'_> {
             script: None,
         };
         let text = match &run.line {
-            CommandLine::Exec(list) => return Ok(plain(list.clone(), false)),
+            CommandLine::Exec(list) => return plain(list.clone(), false),
             CommandLine::Shell(text) => text,
         };
         let Some(first) = run.heredocs.first() else {
-            return Ok(plain(vec![text.clone()], true));
+            return plain(vec![text.clone()], true);
         };
         if parse::opening(text).is_none() {
             // The shell itself takes them.
@@ -115,24 +115,24 @@ impl Walk<'_> {
                 whole.push_str(&document.raw);
                 whole.push_str(&document.name);
             }
-            return Ok(plain(vec![whole], true));
+            return plain(vec![whole], true);
         }
         let summary = Some(summary(&first.raw));
         if !first.content.starts_with("#!") {
-            return Ok(Line {
+            return Line {
                 args: vec![first.content.clone()],
                 shell: true,
                 summary,
                 script: None,
-            });
+            };
         }
         // `BuildKit` runs the script through the shell too.
-        Ok(Line {
+        Line {
             args: vec![words::below(SCRIPTS, &first.name)],
             shell: true,
             summary,
             script: Some(self.script(first, at)),
-        })
+        }
     }
 
     fn script(&mut self, document: &Document, at: &At<'_>) -> Mount {
@@ -228,7 +228,9 @@ impl Walk<'_> {
             shown(&lexer, &text, &state.env)
         } else {
             let mut env: Env = state.env.clone();
-            hidden.into_iter().for_each(|name| env.set(name, "****"));
+            for name in hidden {
+                env.set(name, "****");
+            }
             shown(&lexer, &text, &env)
         };
         state.names.next(&shown)

@@ -113,7 +113,7 @@ impl Walk<'_> {
     fn env(&self, pairs: &[(String, String)], state: &mut State) -> Read<String> {
         let mut noted = "ENV".to_owned();
         for (name, value) in self.pairs(pairs, state)? {
-            noted.push_str(&format!(" {name}={value}"));
+            noted.extend([" ", &name, "=", &value]);
             state.image.set_env(&name, &value);
             state.env.set(&name, value);
         }
@@ -123,7 +123,7 @@ impl Walk<'_> {
     fn label(&self, pairs: &[(String, String)], state: &mut State) -> Read<String> {
         let mut noted = "LABEL".to_owned();
         for (name, value) in self.pairs(pairs, state)? {
-            noted.push_str(&format!(" {name}={value}"));
+            noted.extend([" ", &name, "=", &value]);
             state.image.config.labels.insert(name, value);
         }
         Ok(noted)

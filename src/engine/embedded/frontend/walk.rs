@@ -1,6 +1,6 @@
 //! The stages that the target needs, one instruction after another, into the graph.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use crate::{
     engine::embedded::graph::{Graph, HistoryEntry, ImageSource, Op, Span, Tree, Vertex, VertexId},
@@ -14,8 +14,6 @@ use super::{
     image::Image,
     lex::{Budget, Env, Lexer},
     names::Names,
-    parse,
-    problem::Problem,
     stages::{Base, Stages},
 };
 
@@ -30,18 +28,18 @@ pub(super) struct Walk<'a> {
     pub(super) budget: &'a Budget,
     vertices: Vec<Vertex>,
     known: HashMap<String, VertexId>,
-    images: HashMap<String, Found>,
+    pub(super) images: HashMap<String, Found>,
     /// triggers of base images and base stages, by stage
-    triggers: HashMap<usize, Vec<Step>>,
+    pub(super) triggers: HashMap<usize, Vec<Step>>,
     states: Vec<Option<State>>,
-    refusals: Vec<Refusal>,
+    pub(super) refusals: Vec<Refusal>,
 }
 
 /// An image that was looked up.
 #[derive(Clone)]
-struct Found {
-    manifest: String,
-    image: Image,
+pub(super) struct Found {
+    pub(super) manifest: String,
+    pub(super) image: Image,
 }
 
 /// What is in effect at a point of a stage.
@@ -147,122 +145,32 @@ impl<'a> Walk<'a> {
         })
     }
 
-    /// The stages that the target is made of, images looked up on the way.
-    fn needed(&mut self, target: usize, images: &mut dyn ResolveImage) -> BTreeSet<usize> {
-        let (mut needed, mut queue) = (BTreeSet::new(), vec![target]);
-        while let Some(index) = queue.pop() {
-            let Some(stage) = self.stages.list.get(index) else {
-                continue;
-            };
-            if !needed.insert(index) {
-                continue;
-            }
-            if let Some(foreign) = &stage.foreign {
-                self.refusals.push(foreign.clone().at(&stage.from));
-                continue;
-            }
-            match &stage.base {
-                Base::Scratch => {}
-                Base::Stage(base) => queue.push(*base),
-                Base::Image(reference) => self.resolve(reference, &stage.from, images),
-            }
-            let triggers = self.onbuild(&stage.base, &stage.from);
-            for step in triggers.iter().chain(&stage.steps) {
-                for (from, numbers) in step.sources() {
-                    match self.stages.source(&from, index, numbers) {
-                        Ok(Base::Stage(source)) => queue.push(source),
-                        Ok(Base::Image(name)) => self.resolve(&name, &step.location, images),
-                        Ok(Base::Scratch) | Err(_) => {}
-                    }
-                }
-            }
-            self.triggers.insert(index, triggers);
-        }
-        needed
-    }
-
-    fn resolve(&mut self, reference: &str, location: &Location, images: &mut dyn ResolveImage) {
-        if self.images.contains_key(reference) {
-            return;
-        }
-        let problem = match images.resolve(reference, self.request.platform) {
-            Ok(base) => match serde_json::from_slice::<Image>(&base.config) {
-                Ok(image) => {
-                    let manifest = base.manifest.to_string();
-                    self.images
-                        .insert(reference.to_owned(), Found { manifest, image });
-                    return;
-                }
-                Err(error) => Problem::image(
-                    format!("{reference}: the image configuration cannot be read: {error}"),
-                    None,
-                ),
-            },
-            Err(error) => Problem::image(error.message, error.remedy),
-        };
-        self.refusals.push(problem.at(location));
-    }
-
-    /// What the base has its children do first.
-    fn onbuild(&mut self, base: &Base, location: &Location) -> Vec<Step> {
-        let texts: Vec<String> = match base {
-            Base::Scratch => Vec::new(),
-            Base::Image(name) => self
-                .images
-                .get(name)
-                .map(|found| found.image.config.on_build.clone())
-                .unwrap_or_default(),
-            Base::Stage(index) => {
-                let steps = self.stages.list.get(*index).map(|stage| &stage.steps);
-                let text = |step: &Step| match &step.command {
-                    Command::Onbuild(text) => Some(text.clone()),
-                    _ => None,
-                };
-                steps.into_iter().flatten().filter_map(text).collect()
-            }
-        };
-        let mut steps = Vec::new();
-        for text in texts {
-            match parse::trigger(&text) {
-                Ok(command) => steps.push(Step {
-                    command,
-                    code: text,
-                    location: location.clone(),
-                    onbuild: true,
-                }),
-                Err(problem) => self.refusals.push(problem.at(location)),
-            }
-        }
-        steps
-    }
-
     /// One stage to its end; `None` when what it stands on could not be had.
     fn stage(&mut self, index: usize) -> Option<State> {
-        let stage = self.stages.list.get(index)?;
+        let own = self.stages.list.get(index)?;
         let triggers = self.triggers.remove(&index)?;
         let several = self.stages.several();
         let total = |step: &Step| {
-            let vertex = matches!(
+            matches!(
                 step.command,
                 Command::Run(_) | Command::Copy(_) | Command::Workdir(_)
-            );
-            vertex || step.onbuild
+            )
         };
-        let image = matches!(stage.base, Base::Image(_));
-        let steps = triggers.iter().chain(&stage.steps);
-        let total = steps.clone().filter(|step| total(step)).count() + usize::from(image);
-        let display = stage
-            .name
-            .clone()
-            .unwrap_or_else(|| format!("stage-{index}"));
+        let image = matches!(own.base, Base::Image(_));
+        let steps = triggers.iter().chain(&own.steps);
+        let count = own.steps.iter().filter(|step| total(step)).count();
+        let total = count + usize::from(image);
+        let display = own.name.clone().unwrap_or_else(|| format!("stage-{index}"));
         let mut names = Names::new(if several { display } else { String::new() }, total);
-        let mut state = match self.base(&stage.base, &stage.from, &mut names) {
+        let mut state = match self.base(&own.base, &own.from, &mut names) {
             Ok(state) => state?,
             Err(problem) => {
-                self.refusals.push(problem.at(&stage.from));
+                self.refusals.push(problem.at(&own.from));
                 return None;
             }
         };
+        // `BuildKit` learns of triggers once the base has its name.
+        names.total += triggers.len();
         state.names = names;
         state.cmd = false;
         state.image.config.on_build.clear();
@@ -387,9 +295,9 @@ impl<'a> Walk<'a> {
         })
     }
 
-    fn step(&mut self, stage: usize, step: &Step, state: &mut State) -> Read<()> {
+    fn step(&mut self, index: usize, step: &Step, state: &mut State) -> Read<()> {
         let at = At {
-            stage,
+            stage: index,
             location: &step.location,
             code: &step.code,
         };
