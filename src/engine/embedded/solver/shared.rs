@@ -79,6 +79,9 @@ pub(super) struct Shared<'a> {
     empty: OnceLock<PathBuf>,
     /// definitions by vertex
     definitions: Vec<Option<Digest>>,
+    /// what tells the trees of vertices apart: the definition, and for a `--link` copy also what it
+    /// lies on, which its definition leaves out
+    identities: Vec<Option<Digest>>,
 }
 
 /// Everything but what [`Shared::with`] adds.
@@ -141,10 +144,13 @@ impl<'a> Parts<'a> {
             views: Mutex::default(),
             empty: OnceLock::new(),
             definitions: Vec::new(),
+            identities: Vec::new(),
         };
         for vertex in &self.graph.vertices {
             let definition = shared.definition(vertex)?;
+            let identity = shared.identity(vertex, definition.as_ref());
             shared.definitions.push(definition);
+            shared.identities.push(identity);
         }
         Ok(shared)
     }
@@ -225,7 +231,7 @@ impl Shared<'_> {
             if Some(input) == base {
                 continue;
             }
-            match self.definition_of(input.0) {
+            match self.identities.get(input.0).and_then(Option::as_ref) {
                 Some(key) => parts.push(key.to_string()),
                 None => return Ok(None),
             }
@@ -238,6 +244,17 @@ impl Shared<'_> {
             }
         }
         Ok(Some(keys::digest("definition", &self.salt, &parts)))
+    }
+
+    fn identity(&self, vertex: &Vertex, definition: Option<&Digest>) -> Option<Digest> {
+        let own = definition?;
+        let base = base_of(&vertex.op).filter(|_| is_link(&vertex.op));
+        let Some(base) = base else {
+            return Some(own.clone());
+        };
+        let below = self.identities.get(base.0)?.as_ref()?;
+        let parts = [own.to_string(), below.to_string()];
+        Some(keys::digest("link", &self.salt, &parts))
     }
 
     /// What a step says and what its inputs hold.

@@ -322,7 +322,7 @@ fn a_secret_is_in_no_file_of_the_cache() {
     );
     let value = "correct horse battery";
     let secrets = &mut project.plan.secrets;
-    secrets.insert("s".to_owned(), Secret::from(value.to_owned()));
+    secrets.insert("s".to_owned(), Secret::new(value));
     let first = project.digest(&Words::default());
     for entry in walkdir::WalkDir::new(project.dir.path()) {
         let entry = entry.unwrap();
@@ -336,7 +336,7 @@ fn a_secret_is_in_no_file_of_the_cache() {
     }
     // Nor does it decide what is known.
     let secrets = &mut project.plan.secrets;
-    secrets.insert("s".to_owned(), Secret::from("another".to_owned()));
+    secrets.insert("s".to_owned(), Secret::new("another"));
     let runner = Words::default();
     assert_eq!(project.digest(&runner), first);
     assert!(runner.ran().is_empty());
