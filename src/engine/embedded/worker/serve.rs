@@ -48,6 +48,9 @@ const LOGIN: Duration = Duration::from_mins(5);
 /// Directories in the cache directory that belong to one run.
 const RUN: &str = ".run";
 const RUN_PREFIX: &str = ".run-";
+/// Files that are locked: by who makes or sweeps such directories, by the owner of one.
+const TURN: &str = ".turn";
+const OWNER: &str = "lock";
 
 /// Entry of the process.
 pub(super) fn main(mode: Option<&str>) -> u8 {
@@ -194,6 +197,10 @@ fn build(request: Request, mut input: Input) -> Result<Built, BuildError> {
         events.event(BuildEvent::Note(note));
     }
     fs::create_dir_all(&plan.cache_dir).map_err(io_error(plan.cache_dir.display()))?;
+    // Held until this run's own directories are there and locked, so that nobody takes them for litter.
+    let turn = lock_file(&plan.cache_dir, TURN)
+        .and_then(|file| file.lock().map(|()| file))
+        .map_err(io_error(plan.cache_dir.display()))?;
     sweep(&plan.cache_dir);
     let snapshots = if request.namespaces {
         detect::snapshots(&plan.cache_dir)
@@ -203,6 +210,7 @@ fn build(request: Request, mut input: Input) -> Result<Built, BuildError> {
         }
     };
     let scratch = Scratch::new(&plan.cache_dir, request.namespaces)?;
+    drop(turn);
     let isolation = if request.namespaces {
         Isolation::Namespaces
     } else {
@@ -292,7 +300,7 @@ impl Scratch {
             .tempdir_in(cache);
         let path = made.map_err(io_error(cache.display()))?.keep();
         let locked = || -> io::Result<File> {
-            let lock = lock_file(&path)?;
+            let lock = lock_file(&path, OWNER)?;
             lock.lock()?;
             Ok(lock)
         };
@@ -312,13 +320,13 @@ impl Drop for Scratch {
     }
 }
 
-fn lock_file(directory: &Path) -> io::Result<File> {
+fn lock_file(directory: &Path, name: &str) -> io::Result<File> {
     let mut options = fs::OpenOptions::new();
     options
         .create(true)
         .truncate(false)
         .write(true)
-        .open(directory.join("lock"))
+        .open(directory.join(name))
 }
 
 /// Removes what runs that were killed have left in the cache directory.
@@ -329,16 +337,8 @@ fn sweep(cache: &Path) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let old = || {
-            let age = entry.metadata().ok()?.modified().ok()?.elapsed().ok()?;
-            Some(age > Duration::from_mins(1))
-        };
-        let dead = if name.starts_with(RUN_PREFIX) {
-            old() == Some(true)
-                && lock_file(&entry.path()).is_ok_and(|lock| lock.try_lock().is_ok())
-        } else {
-            name.starts_with(detect::PROBE) && old() == Some(true)
-        };
+        let free = || lock_file(&entry.path(), OWNER).is_ok_and(|lock| lock.try_lock().is_ok());
+        let dead = name.starts_with(detect::PROBE) || (name.starts_with(RUN_PREFIX) && free());
         if dead {
             let _ = fs::remove_dir_all(entry.path());
         }
