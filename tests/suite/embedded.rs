@@ -378,10 +378,15 @@ fn whoever_is_killed_nothing_is_left_and_the_next_build_is_right() {
             let count = paths.iter().filter(|path| *path == file).count();
             assert_eq!(count, 1, "round {round}: {file}");
         }
-        let left: Vec<_> = fs::read_dir(project.path("cache/tmp"))
-            .unwrap()
-            .flatten()
-            .collect();
+        let entries = |path: &str| -> Vec<String> {
+            let found = fs::read_dir(project.path(path)).unwrap().flatten();
+            found
+                .map(|entry| entry.file_name().into_string().unwrap())
+                .collect()
+        };
+        let mut left = entries("cache/tmp");
+        let litter = |name: &String| name.starts_with(".probe-") || name.starts_with(".run-");
+        left.extend(entries("cache").into_iter().filter(litter));
         assert!(left.is_empty(), "round {round}: {left:?}");
     }
 }

@@ -232,7 +232,18 @@ fn build(request: Request, mut input: Input) -> Result<Built, BuildError> {
     if let Some(note) = runner.unheld() {
         events.event(BuildEvent::Note(note));
     }
-    let engine = format!("embedded engine ({})", runner.describe());
+    let engine = format!(
+        "embedded engine ({}, {})",
+        if request.namespaces {
+            "namespaces"
+        } else {
+            "chroot"
+        },
+        match snapshots {
+            SnapshotMode::Overlay { .. } => "overlay",
+            SnapshotMode::Copy => "copies",
+        }
+    );
     events.event(BuildEvent::Note(format!(
         "steps run in {}",
         runner.describe()
