@@ -162,7 +162,9 @@ fn become_command() -> Result<std::convert::Infallible, String> {
 
 /// What a step of `docker build` does not have, it does not get here either.
 fn drop_capabilities() -> Result<(), caps::errors::CapsError> {
-    for capability in caps::read(None, CapSet::Bounding)? {
+    let mut held: Vec<Capability> = caps::read(None, CapSet::Bounding)?.into_iter().collect();
+    held.sort_by_key(Capability::index);
+    for capability in held {
         if !KEPT.contains(&capability) {
             caps::drop(None, CapSet::Bounding, capability)?;
         }
