@@ -335,7 +335,7 @@ impl Running<'_, '_> {
 }
 
 fn pass_on(pipe: &mut Option<OwnedFd>, errors: bool, output: &mut dyn FnMut(bool, &[u8])) {
-    let mut piece = [0; 32 << 10];
+    let mut piece = vec![0; 32 << 10];
     let Some(fd) = pipe else { return };
     match rustix::io::read(fd.as_fd(), &mut piece) {
         Ok(0) => *pipe = None,

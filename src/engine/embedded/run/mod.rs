@@ -151,7 +151,8 @@ impl Runner for StepRunner {
         let mut ready = Ready::new(step, self.isolation, &scratch.0)?;
         let outcome = ready
             .prepare(step)
-            .and_then(|mounts| self.start(step, &scratch.0, mounts, alone, output, cancel));
+            .and_then(|mounts| self.task(step, &scratch.0, mounts, alone))
+            .and_then(|task| self.start(&task, output, cancel));
         let tidied = ready.tidy();
         let exit = outcome?;
         tidied.map(|()| exit)
@@ -159,22 +160,20 @@ impl Runner for StepRunner {
 }
 
 impl StepRunner {
-    fn start(
+    fn task(
         &self,
         step: &Step,
         scratch: &Path,
         mounts: Vec<TaskMount>,
         alone: bool,
-        output: &mut dyn FnMut(bool, &[u8]),
-        cancel: &Cancel,
-    ) -> Result<Exit, RunError> {
+    ) -> Result<Task, RunError> {
         let identity = user::identity(&step.root, &step.user)?;
         let mut env: IndexMap<String, String> = step.env.clone();
         if !step.secret_env.contains_key("HOME") {
             env.entry("HOME".to_owned()).or_insert(identity.home);
         }
         let secrets = step.secret_env.iter();
-        let task = Task {
+        Ok(Task {
             root: step.root.clone(),
             scratch: scratch.to_owned(),
             args: step.args.clone(),
@@ -189,7 +188,15 @@ impl StepRunner {
             mounts,
             alone,
             file_size: self.limits.disk,
-        };
+        })
+    }
+
+    fn start(
+        &self,
+        task: &Task,
+        output: &mut dyn FnMut(bool, &[u8]),
+        cancel: &Cancel,
+    ) -> Result<Exit, RunError> {
         let role = match self.isolation {
             Isolation::Namespaces => super::worker::STEP,
             Isolation::Chroot => super::worker::PLAIN_STEP,
@@ -198,10 +205,10 @@ impl StepRunner {
             binary: &self.binary,
             role,
             timeout: self.limits.timeout,
-            watch: Watch::new(self.limits, &step.root, &token()),
+            watch: Watch::new(self.limits, &task.root, &token()),
             cancel,
         };
-        overseer.run(&task, output)
+        overseer.run(task, output)
     }
 }
 

@@ -73,7 +73,6 @@ pub(super) fn run(task: &Task, socket: &mut UnixStream) -> Result<WaitStatus, Fa
         .arg0("plimsoll")
         .arg(crate::engine::embedded::worker::ROOT)
         .env_clear()
-        .process_group(0)
         .stdin(Stdio::piped());
     let mut child = tried("run the command", child.spawn())?;
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
@@ -163,7 +162,9 @@ fn become_command() -> Result<std::convert::Infallible, String> {
 
 /// What a step of `docker build` does not have, it does not get here either.
 fn drop_capabilities() -> Result<(), caps::errors::CapsError> {
-    for capability in caps::read(None, CapSet::Bounding)? {
+    let mut held: Vec<Capability> = caps::read(None, CapSet::Bounding)?.into_iter().collect();
+    held.sort_by_key(Capability::index);
+    for capability in held {
         if !KEPT.contains(&capability) {
             caps::drop(None, CapSet::Bounding, capability)?;
         }

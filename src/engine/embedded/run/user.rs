@@ -164,9 +164,8 @@ fn read(root: &Path, path: &str) -> Result<Option<String>, RunError> {
     let tree = Root::open(root).map_err(|error| host(root.display().to_string(), io(&error)))?;
     // A pipe or a device in the place of the file must not hold the build.
     let flags = OpenFlags::O_RDONLY | OpenFlags::O_NONBLOCK | OpenFlags::O_CLOEXEC;
-    let file = match tree.open_subpath(path, flags) {
-        Ok(file) => file,
-        Err(_) => return Ok(None),
+    let Ok(file) = tree.open_subpath(path, flags) else {
+        return Ok(None);
     };
     if !file.metadata().is_ok_and(|data| data.is_file()) {
         return Ok(None);

@@ -389,7 +389,7 @@ impl Drop for Worker {
 }
 
 fn take(pipe: &mut Option<OwnedFd>, into: &mut Vec<u8>) {
-    let mut piece = [0; 64 << 10];
+    let mut piece = vec![0; 64 << 10];
     let Some(fd) = pipe else { return };
     match rustix::io::read(fd.as_fd(), &mut piece) {
         Ok(0) => *pipe = None,

@@ -48,6 +48,9 @@ const LOGIN: Duration = Duration::from_mins(5);
 /// Directories in the cache directory that belong to one run.
 const RUN: &str = ".run";
 const RUN_PREFIX: &str = ".run-";
+/// Files that are locked: by who makes or sweeps such directories, by the owner of one.
+const TURN: &str = ".turn";
+const OWNER: &str = "lock";
 
 /// Entry of the process.
 pub(super) fn main(mode: Option<&str>) -> u8 {
@@ -93,7 +96,7 @@ impl Input {
 
     /// The next line; `None` at the end.
     fn line(&mut self) -> Option<Zeroizing<Vec<u8>>> {
-        let mut piece = Zeroizing::new([0_u8; 64 << 10]);
+        let mut piece = Zeroizing::new(vec![0_u8; 64 << 10]);
         let mut looked = 0;
         loop {
             let end = self
@@ -158,27 +161,11 @@ impl BuildEvents for Events {
     }
 }
 
-fn build(request: Request, mut input: Input) -> Result<Built, BuildError> {
+fn build(request: Request, input: Input) -> Result<Built, BuildError> {
     let cancel = Cancel::new();
-    let (answers, answered) = mpsc::channel();
-    let stop = cancel.clone();
-    std::thread::Builder::new()
-        .name("requests".to_owned())
-        .spawn(move || {
-            while let Some(line) = input.line() {
-                let answer = serde_json::from_slice(&line);
-                if !answer.is_ok_and(|answer| answers.send(answer).is_ok()) {
-                    break;
-                }
-            }
-            stop.cancel();
-        })
-        .map_err(io_error("a thread for requests"))?;
-    let logins = Arc::new(Logins(Mutex::new(answered)));
+    let auth = ask_for_logins(input, cancel.clone())?;
     let registry = RegistryOptions {
-        auth: AuthStore::new().with_source(Arc::new(move |registry, repository| {
-            logins.ask(registry, repository)
-        })),
+        auth,
         insecure: request.insecure,
         extra_roots: request.extra_roots,
         cancel: cancel.clone(),
@@ -193,54 +180,104 @@ fn build(request: Request, mut input: Input) -> Result<Built, BuildError> {
     if let Some(note) = request.note {
         events.event(BuildEvent::Note(note));
     }
-    fs::create_dir_all(&plan.cache_dir).map_err(io_error(plan.cache_dir.display()))?;
-    sweep(&plan.cache_dir);
-    let snapshots = if request.namespaces {
-        detect::snapshots(&plan.cache_dir)
-    } else {
-        Snapshots::Copy {
-            why: "nothing can be mounted".to_owned(),
-        }
-    };
-    let scratch = Scratch::new(&plan.cache_dir, request.namespaces)?;
-    let isolation = if request.namespaces {
-        Isolation::Namespaces
-    } else {
-        Isolation::Chroot
-    };
-    let (snapshots, words) = match snapshots {
-        Snapshots::Overlay { userxattr } => {
-            (SnapshotMode::Overlay { userxattr }, "overlay".to_owned())
-        }
-        Snapshots::Copy { why } => (SnapshotMode::Copy, format!("copies ({why})")),
-    };
+    let ground = Ground::find(&plan.cache_dir, request.namespaces)?;
     let network = match plan.network.as_deref() {
         Some("none") => Network::None,
         _ => Network::Host,
     };
-    let runner = StepRunner::new(isolation, scratch.path.clone(), plan.limits)
-        .with_words(words)
+    let runner = StepRunner::new(ground.isolation, ground.scratch.path.clone(), plan.limits)
+        .with_words(ground.words)
         .with_network(network);
     if let Some(note) = runner.unheld() {
         events.event(BuildEvent::Note(note));
     }
-    let engine = format!("embedded engine ({})", runner.describe());
-    events.event(BuildEvent::Note(format!(
-        "steps run in {}",
-        runner.describe()
-    )));
-    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let described = runner.describe();
+    events.event(BuildEvent::Note(format!("steps run in {described}")));
     let job = Job {
         platform: this_platform(),
         cache_dir: plan.cache_dir.clone(),
         plan,
-        snapshots,
+        snapshots: ground.snapshots,
         compression: LayerCompression::default(),
         registry,
-        threads,
-        engine,
+        threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        engine: ground.engine,
     };
     solver::build(&job, &runner, &mut events, &cancel)
+}
+
+/// Listens to the engine: its answers, and the end, which cancels.
+fn ask_for_logins(mut input: Input, stop: Cancel) -> Result<AuthStore, BuildError> {
+    let (answers, answered) = mpsc::channel();
+    std::thread::Builder::new()
+        .name("requests".to_owned())
+        .spawn(move || {
+            while let Some(line) = input.line() {
+                let answer = serde_json::from_slice(&line);
+                if !answer.is_ok_and(|answer| answers.send(answer).is_ok()) {
+                    break;
+                }
+            }
+            stop.cancel();
+        })
+        .map_err(io_error(&"a thread for requests"))?;
+    let logins = Logins(Mutex::new(answered));
+    Ok(
+        AuthStore::new().with_source(Arc::new(move |registry, repository| {
+            logins.ask(registry, repository)
+        })),
+    )
+}
+
+/// What this machine allows, found out in the cache directory.
+struct Ground {
+    isolation: Isolation,
+    snapshots: SnapshotMode,
+    /// what to say of snapshots
+    words: String,
+    /// the engine, as the user reads it
+    engine: String,
+    scratch: Scratch,
+}
+
+impl Ground {
+    fn find(cache: &Path, namespaces: bool) -> Result<Self, BuildError> {
+        fs::create_dir_all(cache).map_err(io_error(&cache.display()))?;
+        // Held until this run's own directories are there and locked, so that nobody takes them for
+        // litter.
+        let turn = lock_file(cache, TURN)
+            .and_then(|file| file.lock().map(|()| file))
+            .map_err(io_error(&cache.display()))?;
+        sweep(cache);
+        let found = if namespaces {
+            detect::snapshots(cache)
+        } else {
+            Snapshots::Copy {
+                why: "nothing can be mounted".to_owned(),
+            }
+        };
+        let scratch = Scratch::new(cache, namespaces)?;
+        drop(turn);
+        let (isolation, apart) = if namespaces {
+            (Isolation::Namespaces, "namespaces")
+        } else {
+            (Isolation::Chroot, "chroot")
+        };
+        let (snapshots, word, words) = match found {
+            Snapshots::Overlay { userxattr } => {
+                let mode = SnapshotMode::Overlay { userxattr };
+                (mode, "overlay", "overlay".to_owned())
+            }
+            Snapshots::Copy { why } => (SnapshotMode::Copy, "copies", format!("copies ({why})")),
+        };
+        Ok(Self {
+            isolation,
+            snapshots,
+            words,
+            engine: format!("embedded engine ({apart}, {word})"),
+            scratch,
+        })
+    }
 }
 
 /// In the words of images.
@@ -260,7 +297,9 @@ fn this_platform() -> Platform {
     }
 }
 
-fn io_error<E: Into<io::Error>>(what: impl ToString) -> impl FnOnce(E) -> BuildError {
+fn io_error<E: Into<io::Error>>(
+    what: &dyn std::fmt::Display,
+) -> impl FnOnce(E) -> BuildError + use<E> {
     let what = what.to_string();
     move |error| BuildError::Io {
         what,
@@ -280,23 +319,23 @@ impl Scratch {
     fn new(cache: &Path, namespaces: bool) -> Result<Self, BuildError> {
         if namespaces {
             let path = cache.join(RUN);
-            fs::create_dir_all(&path).map_err(io_error(path.display()))?;
+            fs::create_dir_all(&path).map_err(io_error(&path.display()))?;
             let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
             let options = Some("mode=711");
             mount(Some("tmpfs"), &path, Some("tmpfs"), flags, options)
-                .map_err(io_error(path.display()))?;
+                .map_err(io_error(&path.display()))?;
             return Ok(Self { path, lock: None });
         }
         let made = tempfile::Builder::new()
             .prefix(RUN_PREFIX)
             .tempdir_in(cache);
-        let path = made.map_err(io_error(cache.display()))?.keep();
+        let path = made.map_err(io_error(&cache.display()))?.keep();
         let locked = || -> io::Result<File> {
-            let lock = lock_file(&path)?;
+            let lock = lock_file(&path, OWNER)?;
             lock.lock()?;
             Ok(lock)
         };
-        let lock = locked().map_err(io_error(path.display()))?;
+        let lock = locked().map_err(io_error(&path.display()))?;
         Ok(Self {
             path,
             lock: Some(lock),
@@ -312,13 +351,13 @@ impl Drop for Scratch {
     }
 }
 
-fn lock_file(directory: &Path) -> io::Result<File> {
+fn lock_file(directory: &Path, name: &str) -> io::Result<File> {
     let mut options = fs::OpenOptions::new();
     options
         .create(true)
         .truncate(false)
         .write(true)
-        .open(directory.join("lock"))
+        .open(directory.join(name))
 }
 
 /// Removes what runs that were killed have left in the cache directory.
@@ -329,16 +368,8 @@ fn sweep(cache: &Path) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let old = || {
-            let age = entry.metadata().ok()?.modified().ok()?.elapsed().ok()?;
-            Some(age > Duration::from_mins(1))
-        };
-        let dead = if name.starts_with(RUN_PREFIX) {
-            old() == Some(true)
-                && lock_file(&entry.path()).is_ok_and(|lock| lock.try_lock().is_ok())
-        } else {
-            name.starts_with(detect::PROBE) && old() == Some(true)
-        };
+        let free = || lock_file(&entry.path(), OWNER).is_ok_and(|lock| lock.try_lock().is_ok());
+        let dead = name.starts_with(detect::PROBE) || (name.starts_with(RUN_PREFIX) && free());
         if dead {
             let _ = fs::remove_dir_all(entry.path());
         }
