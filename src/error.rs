@@ -108,7 +108,7 @@ pub enum Error {
     Source(#[from] SourceError),
     /// an image was not pushed
     #[error(transparent)]
-    Push(#[from] PushError),
+    Push(Box<PushError>),
     /// a login could not be stored, checked or removed
     #[error(transparent)]
     Login(#[from] LoginError),
@@ -143,6 +143,12 @@ pub enum Error {
     Bug(String),
 }
 
+impl From<PushError> for Error {
+    fn from(error: PushError) -> Self {
+        Self::Push(Box::new(error))
+    }
+}
+
 impl Error {
     /// The code that the process ends with.
     pub fn exit_code(&self) -> ExitCode {
@@ -153,8 +159,10 @@ impl Error {
             | Self::Build(BuildError::Unsupported { .. }) => ExitCode::Usage,
             Self::Scan(ScanError::Cancelled) => ExitCode::Interrupted,
             Self::Scan(_) => ExitCode::NotAssessed,
-            Self::Push(PushError::Interrupted { .. }) => ExitCode::Interrupted,
-            Self::Push(_) => ExitCode::PushFailed,
+            Self::Push(error) => match **error {
+                PushError::Interrupted { .. } => ExitCode::Interrupted,
+                _ => ExitCode::PushFailed,
+            },
             Self::Login(error) if error.is_remote() => ExitCode::NotAssessed,
             Self::Login(_) => ExitCode::Usage,
             Self::Build(BuildError::Dockerfile(_)) => ExitCode::BuildFailed,

@@ -8,6 +8,7 @@
 //! Built ──layout──▶ verified layers ──inventory──▶ facts ─┐
 //! Dockerfile, tags, base image ──gather───────────────────┴▶ Subject
 //! Subject ──check──▶ assessments ──policy──▶ Judgement ──▶ Report
+//! Judgement ──accept──▶ Accepted ──registry──▶ Pushed      rejected ▶ no way to the registry, exit 1
 //! Report ──report──▶ table, JSON, SARIF, JUnit, … (always written, before any exit code)
 //! ```
 //!
@@ -42,6 +43,8 @@
 //! - Words and judge are pure: no clock, environment, file or socket.
 //! - No blob is read but through [`oci::VerifyingReader`]; no layer is believed before its diff id.
 //! - *Not assessed* is never *passed*.
+//! - Nothing is pushed but what [`policy::Accepted`] covers: the very manifests that were judged. Tags
+//!   are set when everything else is there.
 //! - No format changes an exit code.
 //! - Secrets have one type, which never prints and is never serialised.
 //! - Nothing of an image is unpacked to disk by a scan, and no link in an image leads out of it.

@@ -4,14 +4,17 @@ mod push;
 
 pub use push::PushPlan;
 
-use std::{fmt::Write as _, path::Path};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use indexmap::IndexMap;
 
 use crate::{
     config::{
-        Config, EngineChoice, Exemption, ImageConfig, Listed, Map, Network, Origin, ReportTo,
-        RuleName, Setting, Sourced, Stage,
+        Config, EngineChoice, Exemption, FailOn, ImageConfig, Listed, Map, Network, Origin,
+        ReportTo, RuleName, Setting, Sourced, Stage,
     },
     engine::BuildPlan,
     oci::{Platform, Reference, Tag},
@@ -67,6 +70,10 @@ pub struct ScanPlan {
     pub first_of: Option<Tag>,
     /// base image, when the user says so
     pub base: Option<String>,
+    /// what the image is compared with: a JSON report or another image
+    pub baseline: Option<BaselinePlan>,
+    /// what makes the run fail
+    pub fail_on: FailOn,
     /// most days that the advisory data may be old
     pub max_age: i64,
     /// Important errata do not fail the rule about vulnerabilities
@@ -75,8 +82,17 @@ pub struct ScanPlan {
     pub privileged: Option<bool>,
 }
 
+/// What an image is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BaselinePlan {
+    /// as it was named
+    pub name: String,
+    /// where it is, when it is a file
+    pub file: PathBuf,
+}
+
 /// Days after which advisory data is too old to grade by.
-const DEFAULT_MAX_AGE: i64 = 7;
+pub const DEFAULT_MAX_AGE: i64 = 7;
 
 /// One plan for each image.
 pub fn plan(config: &Config) -> Vec<Plan> {
@@ -151,6 +167,8 @@ fn build_plan(
         cache_to: value(&build.cache_to).unwrap_or_default(),
         mirrors: image.mirrors.clone(),
         add_hosts: values(&build.add_hosts),
+        cache_dir: image.cache_dir.clone().unwrap_or_default(),
+        limits: value(&build.limits).unwrap_or_default().bounds(),
         source_date_epoch: image.source_date_epoch,
         names: tags.iter().filter_map(name_of).collect(),
         output: image.output.clone().unwrap_or_default(),
@@ -210,6 +228,14 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         floating_tags: value(&name.floating_tags).unwrap_or_default(),
         first_of,
         base: value(&scan.base),
+        baseline: scan.baseline.as_ref().map(|baseline| BaselinePlan {
+            name: baseline.value.clone(),
+            file: match &baseline.origin {
+                Origin::File(_) => config.root.join(&baseline.value),
+                _ => PathBuf::from(&baseline.value),
+            },
+        }),
+        fail_on: value(&scan.fail_on).unwrap_or_default(),
         max_age: max_age.map_or(DEFAULT_MAX_AGE, |days| i64::from(days.0)),
         critical_only: critical_only.unwrap_or(false),
         privileged: project.and_then(|project| value(&project.privileged)),
@@ -305,7 +331,7 @@ impl Plan {
             EngineChoice::Auto => "the first engine within reach",
             EngineChoice::Buildkit => "BuildKit",
             EngineChoice::Docker => "the Docker Engine",
-            EngineChoice::Embedded => "the embedded builder",
+            EngineChoice::Embedded => "the embedded engine",
         };
         let mut step = format!(
             "build {} in {} with {engine} ({})",

@@ -72,7 +72,7 @@ pub(super) fn registries(plans: &[Plan]) -> Vec<String> {
     };
     let mut registries: Vec<String> = plans
         .iter()
-        .flat_map(|plan| plan.image.clone().or_else(|| given(plan)))
+        .filter_map(|plan| plan.image.clone().or_else(|| given(plan)))
         .map(|reference| reference.registry)
         .collect();
     registries.sort_unstable();
@@ -149,11 +149,11 @@ pub(super) fn login(
     options: &RegistryOptions,
 ) -> Result<Vec<String>, Error> {
     let scope = scope(&args.registry)?;
-    let password = password(args, environment, cwd)?;
     if args.username.is_empty() || args.username.contains(':') {
         return Err(usage("a user name is not empty and has no `:`", None));
     }
     let file = target(args.auth_file.as_ref(), cwd, &environment.docker())?;
+    let password = password(args, environment, cwd)?;
     let login = Login::Basic {
         username: args.username.clone(),
         password,

@@ -24,7 +24,7 @@ use crate::{
     check,
     config::{
         self, Cli, Environment, Words,
-        cli::{Command, ScanArgs},
+        cli::{AdvisoriesCommand, Command, ForArgs, ScanArgs},
     },
     engine::{Cancel, EngineEnvironment},
     error::{Error, ExitCode},
@@ -90,6 +90,9 @@ fn dispatch(
             let interactive = process.stderr_is_terminal && !environment.is_ci();
             init::run(args, &process.directory, interactive)?.into_bytes()
         }
+        Command::Advisories(AdvisoriesCommand::For(args)) => {
+            return advisories_for(cli, args, environment, &mut process);
+        }
         Command::Advisories(command) => {
             let console = console(cli, environment, Vec::new(), &process);
             let now = (process.now)();
@@ -154,7 +157,9 @@ fn say(stderr: &Arc<Mutex<dyn Write + Send>>, text: &str) {
 }
 
 fn tell(process: &Process<'_>, lines: &[String]) -> ExitCode {
-    lines.iter().for_each(|line| say(&process.stderr, line));
+    for line in lines {
+        say(&process.stderr, line);
+    }
     ExitCode::Success
 }
 
@@ -200,7 +205,8 @@ fn stages(
     }
     let database = advisories::database_path(environment);
     let as_of = as_of(cli, environment, now)?;
-    let advisories = Advisories::read(database.as_deref(), as_of);
+    let cache = advisories::package_cache(environment);
+    let advisories = Advisories::read(database.as_deref(), as_of, cache);
     let tools = Tools {
         advisories: &advisories,
         reach: &reach,
@@ -243,6 +249,34 @@ fn stages(
     Ok(code)
 }
 
+/// `advisories for`: one image beside the advisories, nothing else.
+fn advisories_for(
+    cli: &Cli,
+    args: &ForArgs,
+    environment: &Environment,
+    process: &mut Process<'_>,
+) -> Result<ExitCode, Error> {
+    let now = (process.now)();
+    let signals = signals::Signals::watch()?;
+    let reach = reach(
+        environment,
+        logins::auth_store(environment)?,
+        signals.cancel(),
+    );
+    let day = day_asked(args.as_of, environment)?;
+    let wanted = advisories::For {
+        args,
+        format: &cli.global.format,
+        directory: &process.directory,
+        as_of: day.map_or(AsOf::Instant(now), AsOf::Day),
+        color: colored(cli.global.color, environment, process.stdout_is_terminal),
+        now,
+    };
+    let text = advisories::for_image(&wanted, environment, &reach)?;
+    write_out(process.stdout, &text)?;
+    Ok(ExitCode::Success)
+}
+
 /// `run` with an image among its inputs is `scan` of that image: an action has one command line.
 fn given_image(cli: Cli, environment: &Environment) -> Cli {
     let (Command::Run(run), Some(image)) = (&cli.command, environment.image_to_scan()) else {
@@ -268,17 +302,25 @@ fn as_of(cli: &Cli, environment: &Environment, now: jiff::Timestamp) -> Result<A
     let Command::Scan(args) = &cli.command else {
         return Ok(AsOf::Instant(now));
     };
+    let day = day_asked(args.as_of, environment)?;
+    Ok(day.map_or(AsOf::Instant(now), AsOf::Day))
+}
+
+/// The day of the option, else of the variable.
+fn day_asked(
+    option: Option<jiff::civil::Date>,
+    environment: &Environment,
+) -> Result<Option<jiff::civil::Date>, Error> {
+    if option.is_some() {
+        return Ok(option);
+    }
     let variable = environment.text("PLIMSOLL_AS_OF").map(|day| {
         day.parse().map_err(|error: jiff::Error| Error::Usage {
             what: format!("PLIMSOLL_AS_OF `{day}`: {error}"),
             hint: Some("write a day as 2026-01-31".to_owned()),
         })
     });
-    let day = match args.as_of {
-        Some(day) => Some(day),
-        None => variable.transpose()?,
-    };
-    Ok(day.map_or(AsOf::Instant(now), AsOf::Day))
+    variable.transpose()
 }
 
 /// What package lists are dated by: `SOURCE_DATE_EPOCH`, else the time of the grade. Whether the

@@ -13,7 +13,11 @@ pub use super::cli_choices::{ColorChoice, ProgressChoice};
 use super::cli_help as help;
 pub use super::cli_init::{CiKind, InitArgs};
 pub use super::cli_push::{LoginArgs, LogoutArgs, PushArgs, RunPushArgs, TransferArgs};
-pub use super::{cli_advisories::AdvisoriesCommand, cli_ci::CiArgs};
+pub use super::{
+    cli_advisories::AdvisoriesCommand,
+    cli_ci::CiArgs,
+    cli_compare::{CompareArgs, ForArgs},
+};
 
 /// From a repository's Dockerfile to a certified container image.
 #[derive(Debug, Clone, Parser)]
@@ -298,6 +302,9 @@ pub struct EngineArgs {
     /// What builds: auto, buildkit, docker or embedded; `auto` prefers a BuildKit within reach
     #[arg(long, value_name = "ENGINE")]
     pub engine: Option<String>,
+    /// Directory of the embedded engine's cache; `plimsoll` in the user's cache directory when absent
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub cache_dir: Option<PathBuf>,
     /// Base image to take from elsewhere: reference or prefix of one = `oci:DIR[:TAG]` or another
     /// reference or prefix; repeatable
     #[arg(long, value_name = "FROM=TO")]
@@ -347,6 +354,9 @@ pub struct PolicyArgs {
     /// `free_of_critical_vulnerabilities` fails on Critical errata alone, not on Important ones
     #[arg(long)]
     pub critical_only: bool,
+    /// what it is compared with
+    #[command(flatten)]
+    pub compare: CompareArgs,
 }
 
 impl Cli {

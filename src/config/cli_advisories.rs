@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueHint};
 
+use super::cli_compare::ForArgs;
+
 /// `plimsoll advisories`.
 #[derive(Debug, Clone, Subcommand)]
 pub enum AdvisoriesCommand {
@@ -36,4 +38,7 @@ pub enum AdvisoriesCommand {
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         database: Option<PathBuf>,
     },
+    /// List the advisories that an image lacks, with its grade and when it will drop; `--format
+    /// json` for programs
+    For(Box<ForArgs>),
 }

@@ -32,6 +32,7 @@ pub(super) const ADVISORIES: &str = "Examples:
   plimsoll advisories update --from csaf_advisories_2026-11-20.tar.zst
   plimsoll advisories status
   plimsoll advisories show RHSA-2024:0010
+  plimsoll advisories for registry.example.com/team/app:1.0-3
 
 Nothing is fetched from the network: bring the archive and `repository-to-cpe.json` from
 https://security.access.redhat.com/data/ by other means.";

@@ -62,6 +62,8 @@ pub struct ImageConfig {
     pub mirrors: IndexMap<String, String>,
     /// directory of the OCI layout, absolute
     pub output: Option<PathBuf>,
+    /// directory of the embedded engine's cache, absolute
+    pub cache_dir: Option<PathBuf>,
     /// `SOURCE_DATE_EPOCH`, in seconds since 1970
     pub source_date_epoch: Option<i64>,
 }

@@ -6,13 +6,15 @@ use std::path::PathBuf;
 use jiff::civil::Date;
 
 use super::{
+    amounts::{Bytes, Count, Span},
     ci::Ci,
     decode::{Decoder, Map},
     lists::{Joined, Tags},
     section::section,
     sourced::Origin,
     values::{
-        Catalog, Days, EngineChoice, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tree,
+        Catalog, Days, EngineChoice, FailOn, KeyValue, Network, Port, ReportTo, RuleName, Stage,
+        Tree,
     },
 };
 use crate::{
@@ -185,6 +187,10 @@ section! {
         "cache-to" cache_to: Vec<String>,
         /// What builds
         "engine" engine: EngineChoice,
+        /// Directory of the embedded engine's cache; the user's cache directory when absent
+        "cache-dir" cache_dir: PathBuf,
+        /// Bounds on each step of the embedded engine; none when absent
+        "limits" limits: StepLimits,
         /// Base images to take from elsewhere: reference or prefix of one, to `oci:DIR[:TAG]` or
         /// another reference or prefix
         "mirrors" mirrors: Map<String>,
@@ -192,6 +198,20 @@ section! {
         "add-hosts" add_hosts: Map<String>,
         /// Directory that becomes the OCI layout
         "output" output: PathBuf,
+    } required []
+}
+
+section! {
+    /// Bounds on each step that the embedded engine runs; a step that passes one fails.
+    pub struct StepLimits {
+        /// Memory, such as `2g`, where the host lets a control group be made
+        "memory" memory: Bytes,
+        /// Processes and threads at once
+        "pids" pids: Count,
+        /// How long a step may take: `90s`, `30m`, `2h`
+        "timeout" timeout: Span,
+        /// What a step may write into the image, such as `10g`
+        "disk" disk: Bytes,
     } required []
 }
 
@@ -237,6 +257,12 @@ section! {
         "exceptions" exceptions: Joined<Exemption>,
         /// Base image, when it cannot be told from the Dockerfile
         "base" base: String,
+        /// What the image is compared with: an earlier JSON report, or another image such as the
+        /// published one
+        "baseline" baseline: String,
+        /// What makes the run fail: `any` finding that blocks, or only those that are `new` against
+        /// the baseline
+        "fail-on" fail_on: FailOn,
         /// The advisory database
         "advisories" advisories: Advisories,
     } required []

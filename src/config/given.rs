@@ -59,6 +59,7 @@ pub(super) const KEYS: &[Key] = &[
     key(&["cache-from"], "--cache-from", Split::Lines),
     key(&["cache-to"], "--cache-to", Split::Lines),
     key(&["engine"], "--engine", Split::One),
+    key(&["cache-dir"], "--cache-dir", Split::One),
     key(&["mirrors", "mirror"], "--mirror", Split::Lines),
     key(&["add-hosts", "add-host"], "--add-host", Split::Lines),
     key(&["output"], "--output", Split::One),
@@ -77,6 +78,8 @@ pub(super) const KEYS: &[Key] = &[
     key(&["require"], "--require", Split::Words),
     key(&["base"], "--base", Split::One),
     key(&["critical-only"], "--critical-only", Split::One),
+    key(&["baseline"], "--baseline", Split::One),
+    key(&["fail-on"], "--fail-on", Split::One),
     key(&["as-of"], "--as-of", Split::One),
     key(
         &["upload-sarif", "advanced-security"],
@@ -226,6 +229,9 @@ impl Given {
         self.add("cache-from", &args.cache_from);
         self.add("cache-to", &args.cache_to);
         self.add("engine", args.engine.as_slice());
+        let cache_dir = args.cache_dir.as_ref();
+        let cache_dir = cache_dir.map(|path| path.to_string_lossy().into_owned());
+        self.add("cache-dir", cache_dir.as_slice());
         self.add("mirrors", &args.mirror);
         self.add("add-hosts", &args.add_host);
         self.add("output", output.as_slice());
@@ -269,6 +275,8 @@ impl Given {
         self.add("require", &args.require);
         self.add("base", args.base.as_slice());
         self.add("critical-only", &yes(args.critical_only));
+        self.add("baseline", args.compare.baseline.as_slice());
+        self.add("fail-on", args.compare.fail_on.as_slice());
     }
 
     /// The texts of a key.

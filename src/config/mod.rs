@@ -6,11 +6,13 @@
 
 use std::{io, path::PathBuf};
 
+mod amounts;
 mod ci;
 pub mod cli;
 mod cli_advisories;
 mod cli_choices;
 mod cli_ci;
+mod cli_compare;
 mod cli_help;
 mod cli_init;
 mod cli_push;
@@ -50,7 +52,7 @@ pub use resolve::load;
 pub use schema::schema;
 pub use sourced::{Listed, Mark, Origin, Setting, Sourced};
 pub use values::{
-    Catalog, Days, EngineChoice, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tree,
+    Catalog, Days, EngineChoice, FailOn, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tree,
 };
 
 /// Why there is no configuration.

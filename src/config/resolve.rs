@@ -7,6 +7,7 @@ use jiff::civil::Date;
 
 use super::{
     ConfigError, Words,
+    amounts::cache_dir,
     cli::{Cli, Command},
     decode::Value as _,
     effective::{Config, ImageConfig},
@@ -280,6 +281,7 @@ impl Resolver<'_> {
         Some(ImageConfig {
             mirrors: self.mirrors(&build),
             source_date_epoch: self.source_date_epoch(),
+            cache_dir: cache_dir(&build, &self.bases, self.environment),
             name,
             settings,
             context,

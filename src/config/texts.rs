@@ -47,6 +47,8 @@ impl Given {
             exceptions: reader.exceptions().map(|rules| rules.map(Joined)),
             base: reader.one("base"),
             advisories: advisories.map(section),
+            baseline: reader.one("baseline"),
+            fail_on: reader.one("fail-on"),
             ..Scan::default()
         };
         Settings {
@@ -111,6 +113,8 @@ impl Reader<'_> {
             cache_from: self.many("cache-from"),
             cache_to: self.many("cache-to"),
             engine: self.one("engine"),
+            cache_dir: self.one("cache-dir"),
+            limits: None,
             mirrors: self.map("mirrors"),
             add_hosts: self.map("add-hosts"),
             output: self.one("output"),

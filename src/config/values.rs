@@ -32,7 +32,8 @@ leaf!(
     Days,
     Port,
     KeyValue,
-    Network
+    Network,
+    FailOn
 );
 
 impl Leaf for String {
@@ -188,6 +189,17 @@ pub enum Network {
     Host,
 }
 
+/// What makes a run fail that has a baseline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FailOn {
+    /// whatever blocks
+    #[default]
+    Any,
+    /// what blocks and the baseline did not have
+    New,
+}
+
+words!(FailOn, "condition", FAIL_ON, { "any" => FailOn::Any, "new" => FailOn::New });
 words!(Network, "network", NETWORKS, {
     "default" => Network::Default, "none" => Network::None, "host" => Network::Host,
 });

@@ -25,7 +25,7 @@ const SMALL_FILE: u64 = 4 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EngineChoice {
     /// whatever the environment points at: `BUILDKIT_HOST`, a buildx builder, the Docker Engine; the
-    /// embedded engine when nothing answers there
+    /// embedded engine when it points nowhere and no Docker Engine answers
     #[default]
     Auto,
     /// a BuildKit daemon: `BUILDKIT_HOST`, a buildx builder, or the daemon's usual socket
@@ -70,6 +70,13 @@ pub enum Place {
     BuildKit(Address),
     /// this binary
     Embedded,
+}
+
+impl Place {
+    /// Where a Docker Engine is when nobody says where.
+    pub(super) fn is_default(&self) -> bool {
+        matches!(self, Self::Docker(Address::Unix(path)) if path == Path::new(DEFAULT_SOCKET))
+    }
 }
 
 /// Decides where a build goes, without connecting.

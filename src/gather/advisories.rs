@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::evidence;
+use super::{PackageCache, PackageList};
 use crate::{
     advisory::{
         Severity,
@@ -14,7 +14,7 @@ use crate::{
         grade::{AsOf, Data, health},
         matching::matches,
     },
-    subject::{AdvisoryFacts, Fact, Inventory},
+    subject::{AdvisoryFacts, Fact},
 };
 
 /// A database holds some 20 MB; whatever is larger than this is none, bytes.
@@ -26,11 +26,13 @@ pub struct Advisories {
     pub file: Fact<Vec<u8>>,
     /// the time that grades are asked for
     pub as_of: AsOf,
+    /// where package lists are kept
+    pub cache: PackageCache,
 }
 
 impl Advisories {
     /// Reads the database at a path.
-    pub fn read(path: Option<&Path>, as_of: AsOf) -> Self {
+    pub fn read(path: Option<&Path>, as_of: AsOf, cache: PackageCache) -> Self {
         let file = match path.map(|path| (path, read(path))) {
             Some((_, Ok(file))) => Fact::Known(file),
             Some((path, Err(error))) if error.kind() == io::ErrorKind::NotFound => Fact::Unmet(format!(
@@ -40,27 +42,31 @@ impl Advisories {
             Some((path, Err(error))) => Fact::Unmet(format!("advisory database {}: {error}", path.display())),
             None => Fact::Unmet("there is no advisory database: neither `XDG_DATA_HOME` nor `HOME` says where it lies".to_owned()),
         };
-        Self { file, as_of }
+        Self { file, as_of, cache }
     }
 
     /// Lays an image beside them; the data may be `limit` days older than the time asked for, and the
     /// image fails by what is `least` or worse.
-    pub fn facts(&self, inventory: &Inventory, limit: i64, least: Severity) -> Fact<AdvisoryFacts> {
-        let (file, packages) = match (&self.file, &inventory.packages) {
-            (Fact::Known(file), Fact::Known(packages)) => (file, packages),
-            (Fact::Unmet(reason), _) | (_, Fact::Unmet(reason)) => {
-                return Fact::Unmet(reason.clone());
-            }
+    pub fn facts(
+        &self,
+        list: Fact<PackageList>,
+        limit: i64,
+        least: Severity,
+    ) -> Fact<AdvisoryFacts> {
+        let (file, list) = match (&self.file, list) {
+            (Fact::Known(file), Fact::Known(list)) => (file, list),
+            (Fact::Unmet(reason), _) => return Fact::Unmet(reason.clone()),
+            (_, Fact::Unmet(reason)) => return Fact::Unmet(reason),
         };
+        let PackageList {
+            evidence, unread, ..
+        } = &list;
         let database = match Database::open(file) {
             Ok(database) => database,
             Err(error) => return Fact::Unmet(error.to_string()),
         };
-        let found = evidence::evidence(inventory);
-        let evidence = found.evidence;
-        let installed = evidence::installed(packages, &found.history);
-        let mut matched = matches(&database, &evidence, &installed);
-        matched.notes.extend(found.unread);
+        let mut matched = matches(&database, evidence, &list.installed);
+        matched.notes.extend(unread.iter().cloned());
         // a day that was asked for may lie ahead: that is a look into the future, not old data
         let limit = matches!(self.as_of, AsOf::Instant(_)).then_some(limit);
         let origin = database.origin();
@@ -76,7 +82,7 @@ impl Advisories {
             limit,
         });
         Fact::Known(AdvisoryFacts {
-            health: health(&evidence, &matched, data, self.as_of),
+            health: health(evidence, &matched, data, self.as_of),
             matched,
             fails_from: least,
             as_of: self.as_of,

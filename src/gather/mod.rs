@@ -2,10 +2,13 @@
 
 mod advisories;
 mod context;
+mod current_base;
 mod evidence;
+mod packages;
 
 pub use advisories::{Advisories, read as read_database};
 pub use context::{Context, malformed_ignore};
+pub use packages::{PackageCache, PackageList};
 
 use std::{
     fs,
@@ -194,6 +197,8 @@ pub struct Request<'a> {
     pub max_age: i64,
     /// Important ones do not fail the image
     pub critical_only: bool,
+    /// look up whether the base image of today has the fixes that are missing
+    pub current_base: bool,
 }
 
 /// Reads the layers of one image and gathers everything else that checks ask for.
@@ -235,7 +240,19 @@ pub fn subject(
     } else {
         Severity::Important
     };
-    let advisories = request.advisories.facts(&inventory, request.max_age, least);
+    let mut advisories = request.advisories.facts(
+        PackageList::of(image.descriptor.digest(), &inventory),
+        request.max_age,
+        least,
+    );
+    if let Fact::Known(facts) = &mut advisories
+        && request.current_base
+        && !facts.matched.missing.is_empty()
+    {
+        let annotated = annotated(image);
+        let named = named_base(&origins, request).or(annotated.as_deref());
+        facts.base = current_base::look_up(named, image, &inventory, request, reach, options);
+    }
     Ok(Subject {
         reference: request.reference.clone(),
         display_name: request.display_name.clone(),
@@ -264,10 +281,7 @@ fn base(
     reach: &Reach,
 ) -> Fact<BaseImage> {
     let annotated = annotated(image);
-    let named = request
-        .base
-        .or(origins.base_reference.as_deref())
-        .or(annotated.as_deref());
+    let named = named_base(origins, request).or(annotated.as_deref());
     let Some(named) = named.filter(|name| *name != "scratch") else {
         return Fact::Unmet("the base image is not known: name it with `--base`".to_owned());
     };
@@ -278,6 +292,11 @@ fn base(
         Ok(base) => Fact::Known(base),
         Err(error) => Fact::Unmet(format!("base image {named}: {}", chain(&error))),
     }
+}
+
+/// The base image as the user or the Dockerfile names it.
+fn named_base<'a>(origins: &'a Origins, request: &Request<'a>) -> Option<&'a str> {
+    request.base.or(origins.base_reference.as_deref())
 }
 
 /// What the image says of its base: by digest when it tells that too.
@@ -306,12 +325,8 @@ fn moved(base: &BaseImage, config: &ImageConfig) -> bool {
     !base.reference.contains('@') && missing.is_some_and(|(_, diff_id)| !own.contains(diff_id))
 }
 
-fn base_image(
-    named: &str,
-    platform: &Platform,
-    request: &Request<'_>,
-    reach: &Reach,
-) -> Result<BaseImage, SourceError> {
+/// Where a base image is to be had.
+fn base_transport(named: &str, request: &Request<'_>) -> Result<Transport, SourceError> {
     let mirror = match request.build {
         Some(build) => mirror::place(named, &build.mirrors, &build.root),
         None => Ok(None),
@@ -321,7 +336,7 @@ fn base_image(
         reason,
     };
     let mirror = mirror.map_err(|error| malformed(error.to_string()))?;
-    let transport = match mirror {
+    Ok(match mirror {
         Some(mirror) => mirror,
         None if request.base.is_some() => named
             .parse()
@@ -331,7 +346,16 @@ fn base_image(
         None => Transport::Registry(
             Reference::parse_familiar(named).map_err(|error| malformed(error.reason))?,
         ),
-    };
+    })
+}
+
+fn base_image(
+    named: &str,
+    platform: &Platform,
+    request: &Request<'_>,
+    reach: &Reach,
+) -> Result<BaseImage, SourceError> {
+    let transport = base_transport(named, request)?;
     let opened = open(&transport, reach)?;
     let images = resolve(opened.source(), Some(platform))?;
     let base = images.images.first().ok_or_else(|| SourceError::NotFound {
@@ -368,17 +392,26 @@ const MAX_DOCKERFILE: u64 = 8 << 20;
 ///
 /// # Errors
 /// When it cannot be read or is larger than 8 MiB.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    read_at_most(path, MAX_DOCKERFILE)
+}
+
+/// Reads a file of at most `limit` bytes.
+///
+/// # Errors
+/// When it cannot be read or is larger.
 #[expect(
     clippy::disallowed_methods,
-    reason = "gather reads the Dockerfile for the pipeline"
+    reason = "gather reads the Dockerfile and the baseline for the pipeline"
 )]
-pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+pub fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?
-        .take(MAX_DOCKERFILE + 1)
+        .take(limit + 1)
         .read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_DOCKERFILE {
-        return Err(io::Error::other("it is larger than 8 MiB"));
+    if bytes.len() as u64 > limit {
+        let mib = limit >> 20;
+        return Err(io::Error::other(format!("it is larger than {mib} MiB")));
     }
     Ok(bytes)
 }

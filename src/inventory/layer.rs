@@ -209,7 +209,6 @@ impl Collector<'_> {
             Interest::Kept => self.budget.kept(size)?,
             // an image with many histories is scanned without the last of them
             Interest::Useful if !self.budget.useful(size) => interest = Interest::None,
-            Interest::Useful => {}
             Interest::Database(_) if size > limits.database => {
                 return Err(LimitError::Database {
                     path: path.clone(),
@@ -218,7 +217,7 @@ impl Collector<'_> {
                 }
                 .into());
             }
-            Interest::Database(_) | Interest::Secrets | Interest::None => {}
+            Interest::Useful | Interest::Database(_) | Interest::Secrets | Interest::None => {}
         }
         self.file = Some(OpenFile {
             change,

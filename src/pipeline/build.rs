@@ -77,6 +77,7 @@ pub(super) fn build_and_scan(
         reference: None,
         place: None,
         tag: None,
+        current_base: true,
     };
     match scan_images(plan, recipe, &target, tools) {
         Ok(images) => judged(plan, report, images, &target, tools),

@@ -3,6 +3,7 @@
 //! check → build → scan → push. What a stage finds wrong goes into the report, and a report is made
 //! whenever there is something to tell, also when a stage ended early.
 
+mod baseline;
 mod build;
 mod predict;
 mod push;
@@ -84,11 +85,12 @@ pub fn run(plan: &Plan, tools: &Tools<'_>) -> Done {
         plan
     };
     let wants = |stage| plan.stages.value.contains(&stage);
-    match (&plan.build, wants(Stage::Build)) {
+    let done = match (&plan.build, wants(Stage::Build)) {
         (Some(build), true) => {
             build::build_and_scan(plan, build, &recipe, tools, wants(Stage::Scan))
         }
         _ if wants(Stage::Scan) => scan::scan_given(plan, &recipe, tools),
         _ => predict::predicted(plan, &recipe, tools),
-    }
+    };
+    baseline::compare(plan, &recipe, done, tools)
 }

@@ -78,20 +78,20 @@ fn transfer(
     tools: &Tools<'_>,
 ) -> Result<Pushed, Error> {
     let to = destination(push, target.reference.as_ref())?;
-    let tags = tags(plan, target)?;
+    let wanted = tags(plan, target)?;
     let how = PushOptions {
-        movable: PushPlan::movable(&tags, &plan.scan),
-        tags,
+        movable: PushPlan::movable(&wanted, &plan.scan),
+        tags: wanted,
         force: push.force,
     };
     let mounts = mounts(push, &to, done, target)?;
     let pusher = Pusher::open(&to, &mounts, &tools.reach.registry)?;
     let title = format!("push to {to}");
-    let pushed = tools.console.stage("push", &title, || {
+    let done = tools.console.stage("push", &title, || {
         let bars = tools.console.push();
         pusher.push(target.opened.source(), accepted, &how, &bars)
-    })?;
-    Ok(pushed)
+    });
+    Ok(done?)
 }
 
 /// Registry and repository that an image goes to.

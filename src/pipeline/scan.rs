@@ -27,6 +27,8 @@ pub(super) struct Target<'a> {
     pub(super) place: Option<Reference>,
     /// the tag that the place itself has
     pub(super) tag: Option<String>,
+    /// look up whether the base image of today has what is missing
+    pub(super) current_base: bool,
 }
 
 pub(super) fn scan_given(plan: &Plan, recipe: &Recipe, tools: &Tools<'_>) -> Done {
@@ -80,6 +82,7 @@ fn scan_place(
             _ => None,
         },
         tag: transport.tag(),
+        current_base: true,
     };
     let images = scan_images(plan, recipe, &target, tools)?;
     Ok(judged(plan, report, images, &target, tools))
@@ -207,6 +210,7 @@ fn request<'a>(
         advisories: tools.advisories,
         max_age: plan.scan.max_age,
         critical_only: plan.scan.critical_only,
+        current_base: target.current_base,
     }
 }
 

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::{
-    Report, sarif,
+    Change, Report, sarif,
     view::{self, Item, Weight},
 };
 use crate::finding::Location;
@@ -37,11 +37,11 @@ pub struct Annotation {
     pub details: String,
 }
 
-/// The remarks of all reports, the worst first.
+/// The remarks of all reports, the worst first; of each weight, those that the baseline did not have.
 pub fn annotations(reports: &[&Report]) -> Vec<Annotation> {
     let mut found: Vec<Annotation> = Vec::new();
     for &report in reports {
-        let items = view::items(report);
+        let items = view::by_weight(report);
         found.extend(items.iter().map(|item| annotation(report, item)));
     }
     found.sort_by_key(|annotation| annotation.level);
@@ -50,7 +50,10 @@ pub fn annotations(reports: &[&Report]) -> Vec<Annotation> {
 
 fn annotation(report: &Report, item: &Item<'_>) -> Annotation {
     let finding = &item.finding;
-    let mut message = lines(&finding.message);
+    let mut message = match item.change {
+        Some(Change::New) => format!("new: {}", lines(&finding.message)),
+        _ => lines(&finding.message),
+    };
     if let Some(remedy) = &finding.remedy {
         message.push('\n');
         message.push_str(&lines(remedy));

@@ -29,19 +29,19 @@ impl Change {
 
 /// A finding that a baseline had.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Told {
+pub(crate) struct Told {
     /// the rule
     #[serde(default)]
-    pub rule: String,
+    pub(crate) rule: String,
     /// what was said
-    pub message: String,
+    pub(crate) message: String,
     /// see the JSON contract
-    pub fingerprint: String,
+    pub(crate) fingerprint: String,
 }
 
 /// An image of a baseline.
 #[derive(Debug, Clone, Default)]
-pub struct BaselineImage {
+pub(crate) struct BaselineImage {
     platform: Option<String>,
     grade: Option<String>,
     findings: BTreeMap<String, Told>,

@@ -5,19 +5,15 @@ use std::io;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{ImageReport, LintLevel, Report, ReportKind, Reporter, view};
-use crate::{
-    advisory::{
-        grade::{Health, Span},
-        matching::{Affected, Missing},
-    },
-    finding::{Assessment, Finding, Outcome},
-    subject::AdvisoryFacts,
-};
+mod advisories;
+
+use self::advisories::{Graded, graded};
+use super::{Change, ImageReport, LintLevel, Report, ReportKind, Reporter, view};
+use crate::finding::{Assessment, Finding, Location, Outcome};
 
 /// Version of the contract: the first number changes when something is taken away or changes its
 /// meaning, the second when something is added.
-const SCHEMA_VERSION: &str = "1.1";
+const SCHEMA_VERSION: &str = "1.2";
 
 /// `--format json`
 pub struct Json;
@@ -46,7 +42,7 @@ struct Document {
     /// `MAJOR.MINOR` of this contract
     schema_version: &'static str,
     tool: Tool,
-    /// what was done: `check` (prediction, nothing was built), `scan`, `build`
+    /// what was done: `check` (prediction, nothing was built), `scan`, `build`, `advisories`
     kind: &'static str,
     /// when it was made, RFC 3339, UTC
     created: String,
@@ -61,6 +57,28 @@ struct Document {
     pushed: Option<PushedDocument>,
     /// build checks, static findings, the step that failed the build
     lints: Vec<LintDocument>,
+    /// what it was compared with; null when there was nothing to compare with
+    baseline: Option<Compared>,
+}
+
+/// The findings beside those of the baseline.
+#[derive(Serialize, JsonSchema)]
+struct Compared {
+    /// the report or image that was named
+    name: String,
+    /// findings that the baseline did not have
+    new: usize,
+    /// findings that it had too
+    unchanged: usize,
+    /// findings of the baseline that are gone
+    fixed: Vec<Gone>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Gone {
+    rule: String,
+    message: String,
+    fingerprint: String,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -99,16 +117,10 @@ struct PlatformDocument {
 struct ImageDocument {
     /// null when there is no image: the build failed
     image: Option<Identity>,
-    /// Container Health Index `A` to `F`, `Unknown`, or null when it was not assessed
-    grade: Option<String>,
-    /// date the grade is of, `YYYY-MM-DD`, UTC
-    grade_as_of: Option<String>,
-    /// grades to come if nothing is done
-    timeline: Vec<GradeSpan>,
+    #[serde(flatten)]
+    graded: Graded,
     /// the service's thirteen first, then those of today's policy
     assessments: Vec<AssessmentDocument>,
-    /// advisories that apply
-    advisories: Vec<AdvisoryDocument>,
     /// installed packages; null when the package database could not be read
     packages_count: Option<usize>,
     /// the base image, as far as it is known
@@ -127,32 +139,6 @@ struct Identity {
     platform: Option<String>,
     /// the tag that was judged
     tag: Option<String>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct GradeSpan {
-    grade: String,
-    /// first day, `YYYY-MM-DD`
-    from: String,
-    /// first day of the next grade, or null
-    until: Option<String>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct AdvisoryDocument {
-    id: String,
-    severity: String,
-    released: String,
-    cves: Vec<String>,
-    packages: Vec<AdvisoryPackage>,
-}
-
-#[derive(Serialize, JsonSchema)]
-struct AdvisoryPackage {
-    name: String,
-    installed: String,
-    fixed: String,
-    layer: Option<u32>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -195,6 +181,8 @@ struct FindingDocument {
     patch: Option<String>,
     /// SHA-256 over what tells this finding from others, whatever its message or line
     fingerprint: String,
+    /// `new` or `unchanged` against the baseline; null without one
+    change: Option<&'static str>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -205,6 +193,16 @@ struct LocationDocument {
     line: u32,
     /// last line
     end_line: u32,
+}
+
+impl LocationDocument {
+    fn of(location: &Location) -> Self {
+        Self {
+            file: location.file.clone(),
+            line: location.line,
+            end_line: location.end_line,
+        }
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -222,13 +220,13 @@ fn document(report: &Report) -> Document {
     let items = view::items(report);
     let body = match report.images.as_slice() {
         [] => Body::Single(Box::default()),
-        [image] => Body::Single(Box::new(image_document(image, &items))),
+        [image] => Body::Single(Box::new(image_document(report, image, &items))),
         images => Body::Platforms {
             platforms: images
                 .iter()
                 .map(|image| PlatformDocument {
                     passed: view::passed(report, image),
-                    image: image_document(image, &items),
+                    image: image_document(report, image, &items),
                 })
                 .collect(),
         },
@@ -243,6 +241,7 @@ fn document(report: &Report) -> Document {
             ReportKind::Check => "check",
             ReportKind::Scan => "scan",
             ReportKind::Build => "build",
+            ReportKind::Advisories => "advisories",
         },
         created: report.created.to_string(),
         dockerfile: report.dockerfile.clone(),
@@ -259,10 +258,36 @@ fn document(report: &Report) -> Document {
             .zip(&report.lints)
             .map(lint)
             .collect(),
+        baseline: compared(report, &items),
     }
 }
 
-fn image_document(image: &ImageReport, items: &[view::Item<'_>]) -> ImageDocument {
+fn compared(report: &Report, items: &[view::Item<'_>]) -> Option<Compared> {
+    let baseline = report.baseline.as_ref()?;
+    let count = |change| {
+        items
+            .iter()
+            .filter(|item| item.change == Some(change))
+            .count()
+    };
+    let gone = |told: &super::baseline::Told| Gone {
+        rule: told.rule.clone(),
+        message: told.message.clone(),
+        fingerprint: told.fingerprint.clone(),
+    };
+    Some(Compared {
+        name: baseline.name.clone(),
+        new: count(Change::New),
+        unchanged: count(Change::Unchanged),
+        fixed: baseline
+            .fixed(report, items)
+            .into_iter()
+            .map(gone)
+            .collect(),
+    })
+}
+
+fn image_document(report: &Report, image: &ImageReport, items: &[view::Item<'_>]) -> ImageDocument {
     let identity = &image.image;
     ImageDocument {
         image: Some(Identity {
@@ -283,53 +308,7 @@ fn image_document(image: &ImageReport, items: &[view::Item<'_>]) -> ImageDocumen
             digest: base.digest.as_ref().map(ToString::to_string),
             layers: base.layers,
         }),
-        ..graded(image.advisories.as_ref())
-    }
-}
-
-/// The fields that come from the advisory database.
-fn graded(facts: Option<&AdvisoryFacts>) -> ImageDocument {
-    let Some(facts) = facts else {
-        return ImageDocument::default();
-    };
-    let day = |at: jiff::Timestamp| at.to_zoned(jiff::tz::TimeZone::UTC).date().to_string();
-    let (grade, timeline) = match &facts.health {
-        Health::Graded { grade, timeline } => (grade.to_string(), timeline.as_slice()),
-        Health::Unknown(_) => ("Unknown".to_owned(), [].as_slice()),
-    };
-    let span = |span: &Span| GradeSpan {
-        grade: span.grade.to_string(),
-        from: day(span.start),
-        until: span.end.map(day),
-    };
-    ImageDocument {
-        grade: Some(grade),
-        grade_as_of: Some(day(facts.as_of.timestamp())),
-        timeline: timeline.iter().map(span).collect(),
-        advisories: facts.matched.missing.iter().map(advisory).collect(),
-        ..ImageDocument::default()
-    }
-}
-
-fn advisory(missing: &Missing) -> AdvisoryDocument {
-    let package = |affected: &Affected| {
-        let installed = &affected.installed;
-        let epoch = installed
-            .epoch
-            .map_or_else(String::new, |epoch| format!("{epoch}:"));
-        AdvisoryPackage {
-            name: installed.name.clone(),
-            installed: format!("{epoch}{}-{}", installed.version, installed.release),
-            fixed: affected.fixed.to_string(),
-            layer: Some(affected.layer.0),
-        }
-    };
-    AdvisoryDocument {
-        id: missing.id.clone(),
-        severity: missing.severity.to_string(),
-        released: missing.released.to_string(),
-        cves: missing.cves.clone(),
-        packages: missing.packages.iter().map(package).collect(),
+        graded: graded(report, image),
     }
 }
 
@@ -352,26 +331,23 @@ fn assessment(
             .iter()
             .filter(of_this)
             .filter(|_| !matches!(assessment.outcome, Outcome::NotAssessed(_)))
-            .map(|item| finding(&item.finding, &item.fingerprint))
+            .map(|item| finding(&item.finding, item))
             .collect(),
     }
 }
 
-fn finding(finding: &Finding, fingerprint: &str) -> FindingDocument {
+fn finding(finding: &Finding, item: &view::Item<'_>) -> FindingDocument {
     FindingDocument {
         message: finding.message.clone(),
-        location: finding.location.as_ref().map(|location| LocationDocument {
-            file: location.file.clone(),
-            line: location.line,
-            end_line: location.end_line,
-        }),
+        location: finding.location.as_ref().map(LocationDocument::of),
         layer: finding.layer.map(|layer| layer.0),
         path: finding.path.as_ref().map(ToString::to_string),
         package: finding.package.clone(),
         advisory: finding.advisory.clone(),
         remedy: finding.remedy.clone(),
         patch: finding.patch.clone(),
-        fingerprint: fingerprint.to_owned(),
+        fingerprint: item.fingerprint.clone(),
+        change: item.change.map(Change::as_str),
     }
 }
 
@@ -385,6 +361,6 @@ fn lint((item, lint): (&view::Item<'_>, &super::Lint)) -> LintDocument {
         },
         title: lint.title.clone(),
         help_uri: lint.help_uri.clone(),
-        finding: finding(&lint.finding, &item.fingerprint),
+        finding: finding(&lint.finding, item),
     }
 }

@@ -103,7 +103,10 @@ fn suite(report: &Report, image: &ImageReport) -> Suite {
     let cases = image
         .assessments
         .iter()
-        .map(|a| case(&image.image.reference, a))
+        .flat_map(|a| {
+            let own = case(&image.image.reference, a);
+            std::iter::once(own).chain(advisory_cases(&image.image.reference, a))
+        })
         .collect();
     tally(&name, report, cases)
 }
@@ -150,6 +153,46 @@ fn case(classname: &str, assessment: &Assessment) -> Case {
         Outcome::Assessed(Verdict::Passed { .. }) => {}
     }
     case
+}
+
+/// A case of its own for each advisory that blocks, so that the CI tells which are new and which are
+/// mended; those that are applied have none.
+fn advisory_cases(classname: &str, assessment: &Assessment) -> Vec<Case> {
+    let blocks = matches!(assessment.outcome, Outcome::Assessed(Verdict::Failed(_)));
+    if !blocks || !assessment.blocking {
+        return Vec::new();
+    }
+    let mut cases: Vec<Case> = Vec::new();
+    for finding in assessment.findings() {
+        let Some(advisory) = &finding.advisory else {
+            continue;
+        };
+        let failure = Message {
+            kind: "failed",
+            summary: xml_text(&finding.message),
+            text: xml_text(&details(std::slice::from_ref(finding))),
+        };
+        let name = xml_text(advisory);
+        // several layers may lack the same one
+        match cases.iter_mut().find(|case| case.name == name) {
+            Some(Case {
+                failure: Some(first),
+                ..
+            }) => {
+                first.text.push('\n');
+                first.text.push_str(&failure.text);
+            }
+            _ => cases.push(Case {
+                name,
+                classname: xml_text(&format!("{classname}.{}", assessment.rule.id)),
+                skipped: None,
+                error: None,
+                failure: Some(failure),
+                system_out: None,
+            }),
+        }
+    }
+    cases
 }
 
 fn lint_suite(report: &Report) -> Suite {

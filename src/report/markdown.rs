@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, io};
 
-use super::{ImageReport, Report, Reporter, view};
+use super::{Change, ImageReport, Report, Reporter, errata, grade_text, view};
 use crate::finding::{Assessment, Finding};
 use view::Weight;
 
@@ -11,6 +11,8 @@ pub struct Markdown;
 
 /// A step summary over 1,024 KiB is thrown away whole; the rest is for the closing line.
 const LIMIT: usize = 1_000_000;
+/// Advisories shown; a comment holds 65,536 characters.
+const MOST_ROWS: usize = 100;
 
 impl Reporter for Markdown {
     fn name(&self) -> &'static str {
@@ -19,8 +21,13 @@ impl Reporter for Markdown {
 
     fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
         let mut text = String::new();
+        for line in grade_text::compared(report) {
+            let _ = writeln!(text, "- {}", cell(&line));
+        }
+        new_section(report, &mut text);
         for image in &report.images {
             image_section(report, image, &mut text);
+            advisory_section(report, image, &mut text);
         }
         lint_section(report, &mut text);
         if text.len() > LIMIT {
@@ -75,6 +82,62 @@ fn image_section(report: &Report, image: &ImageReport, text: &mut String) {
         }
         text.push_str("</details>\n\n");
     }
+}
+
+/// What this change makes worse, before all else.
+fn new_section(report: &Report, text: &mut String) {
+    if report.baseline.is_none() {
+        return;
+    }
+    let items = view::by_weight(report);
+    let new: Vec<_> = items
+        .iter()
+        .take_while(|item| item.change == Some(Change::New))
+        .collect();
+    if !new.is_empty() {
+        text.push_str("\n**New**\n\n");
+        for item in new {
+            finding_item(&item.finding, text);
+        }
+    }
+    text.push('\n');
+}
+
+/// Grade, timeline, and what is not applied.
+fn advisory_section(report: &Report, image: &ImageReport, text: &mut String) {
+    let lines = grade_text::lines(image);
+    for (name, line) in &lines {
+        let _ = writeln!(text, "- **{name}**: {}", cell(line));
+    }
+    if !lines.is_empty() {
+        text.push('\n');
+    }
+    let (rows, rest) = grade_text::rows(report, image, MOST_ROWS);
+    if rows.is_empty() {
+        return;
+    }
+    let shown = rows.len();
+    let _ = write!(
+        text,
+        "<details><summary>Advisories that are not applied ({})</summary>\n\n",
+        shown + rest
+    );
+    let _ = writeln!(text, "| {} |", grade_text::HEADER.join(" | "));
+    let _ = writeln!(text, "|{}", " - |".repeat(grade_text::HEADER.len()));
+    for row in rows {
+        let page = errata::page(&row.id);
+        let cells = row.cells.map(|text| cell(&text));
+        let [severity, id, rest @ ..] = cells;
+        let _ = writeln!(
+            text,
+            "| {severity} | [{id}]({page}) | {} |",
+            rest.join(" | ")
+        );
+    }
+    if rest > 0 {
+        let _ = writeln!(text, "\n… and {rest} more in the JSON report");
+    }
+    text.push_str("\n</details>\n\n");
 }
 
 fn assessment_row(assessment: &Assessment, text: &mut String) {

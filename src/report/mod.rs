@@ -2,11 +2,15 @@
 //! bytes; files, colours of the terminal and exit codes are decided elsewhere.
 
 mod annotation;
+mod badge;
 mod baseline;
 mod contents;
 mod errata;
 mod github;
 mod gitlab;
+mod gitlab_scanning;
+mod grade_text;
+mod html;
 mod json;
 mod junit;
 mod line_hash;
@@ -20,11 +24,14 @@ mod view;
 
 pub use self::sarif::Sarif;
 pub use annotation::{Annotation, AnnotationLevel, annotations};
+pub use badge::Badge;
 pub use baseline::{Baseline, Change, NotAReport};
 pub use contents::{Contents, Layer};
 pub use github::GitHub;
 pub(crate) use github::{escape_data, write_commands};
 pub use gitlab::GitLab;
+pub use gitlab_scanning::GitLabScanning;
+pub use html::Html;
 pub use json::{Json, schema};
 pub use junit::JUnit;
 pub use markdown::Markdown;
@@ -111,6 +118,8 @@ pub enum ReportKind {
     Scan,
     /// the build failed or only a build was asked for
     Build,
+    /// `plimsoll advisories for`: no rule was asked for
+    Advisories,
 }
 
 /// A run's report: one image, several platforms, or none when the build failed.
@@ -164,9 +173,12 @@ pub static REPORTERS: &[&dyn Reporter] = &[
     &Markdown,
     &GitHub,
     &GitLab,
+    &GitLabScanning,
     &Preflight,
     &Spdx,
     &CycloneDx,
     &CycloneDxVex,
     &OpenVex,
+    &Html,
+    &Badge,
 ];

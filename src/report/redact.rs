@@ -2,7 +2,10 @@
 //! longer be found.
 
 use super::{ImageReport, Report};
-use crate::finding::{Assessment, Finding, Outcome, Verdict};
+use crate::{
+    finding::{Assessment, Finding, Outcome, Verdict},
+    subject::Fact,
+};
 
 impl Report {
     /// The same report, every text of it passed through `hide`. Paths inside the image and the
@@ -25,6 +28,15 @@ fn image(image: &mut ImageReport, hide: &dyn Fn(&str) -> String) {
     image.image.reference = hide(&image.image.reference);
     if let Some(base) = &mut image.base {
         base.reference = hide(&base.reference);
+    }
+    for layer in image.contents.iter_mut().flat_map(|it| &mut it.layers) {
+        layer.created_by = layer.created_by.as_deref().map(hide);
+    }
+    if let Some(facts) = &mut image.advisories {
+        match &mut facts.base {
+            Fact::Known(base) => base.reference = hide(&base.reference),
+            Fact::Unmet(reason) => *reason = hide(reason),
+        }
     }
     for one in &mut image.assessments {
         assessment(one, hide);

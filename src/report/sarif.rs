@@ -9,8 +9,10 @@ use std::{
 
 use sarif::sarif as model;
 
+mod advisory;
+
 use super::{Report, Reporter, line_hash::line_hashes, view};
-use crate::{finding::Location, rule::Rule};
+use crate::{advisory::matching::Missing, finding::Location, rule::Rule};
 use view::{Item, Weight};
 
 /// `--format sarif`
@@ -34,7 +36,7 @@ impl Reporter for Sarif {
 }
 
 fn document(report: &Report) -> model::Sarif {
-    let mut items = view::items(report);
+    let mut items = view::with_lesser_errata(report);
     items.sort_by_key(|item| item.weight);
     items.truncate(MAX_RESULTS);
     let (rules, index) = rules(report, &items);
@@ -98,9 +100,27 @@ fn rules(
         put(assessment.rule.id, &|| assessment_rule(assessment.rule));
     }
     for item in items {
-        put(item.rule, &|| lint_rule(item));
+        put(rule_id(item), &|| match missing(item) {
+            Some(missing) => advisory::rule(missing),
+            None => lint_rule(item),
+        });
     }
     (table, index)
+}
+
+/// Alerts on one line are told apart by their rule alone, so each advisory is a rule of its own.
+fn rule_id<'a>(item: &'a Item<'_>) -> &'a str {
+    missing(item).map_or(item.rule, |missing| &missing.id)
+}
+
+fn missing<'a>(item: &'a Item<'_>) -> Option<&'a Missing> {
+    let facts = item.image?.advisories.as_ref()?;
+    let id = item.finding.advisory.as_deref()?;
+    facts
+        .matched
+        .missing
+        .iter()
+        .find(|missing| missing.id == id)
 }
 
 fn assessment_rule(rule: &Rule) -> model::ReportingDescriptor {
@@ -228,8 +248,8 @@ fn result(
         fingerprints.insert("primaryLocationLineHash".to_owned(), hash.clone());
     }
     let mut result = model::Result::builder()
-        .rule_id(item.rule)
-        .rule_index(rules.get(item.rule).copied().unwrap_or(-1))
+        .rule_id(rule_id(item))
+        .rule_index(rules.get(rule_id(item)).copied().unwrap_or(-1))
         .level(match item.weight {
             Weight::Error => model::ResultLevel::Error,
             Weight::Warning => model::ResultLevel::Warning,
@@ -240,6 +260,7 @@ fn result(
         .build();
     result.locations = location.map(|at| vec![physical(&at)]);
     result.properties = properties(item);
+    result.baseline_state = item.change.map(|change| change.as_str().into());
     result
 }
 

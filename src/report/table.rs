@@ -4,7 +4,7 @@ use std::io;
 
 use comfy_table::{ContentArrangement, Table as Grid, presets};
 
-use super::{ImageReport, Report, ReportKind, Reporter, view};
+use super::{Change, ImageReport, Report, ReportKind, Reporter, grade_text, view};
 use crate::finding::{Assessment, Outcome, Verdict};
 use view::Weight;
 
@@ -16,6 +16,8 @@ pub struct Table {
 
 /// Columns of a line in a log without a terminal.
 const WIDTH: u16 = 120;
+/// Advisories shown; an image that was left alone for years lacks thousands.
+const MOST_ROWS: usize = 200;
 
 impl Reporter for Table {
     fn name(&self) -> &'static str {
@@ -25,9 +27,14 @@ impl Reporter for Table {
     fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
         for image in &report.images {
             self.image(report, image, out)?;
+            self.advisories(report, image, out)?;
         }
         self.findings(report, out)?;
-        for image in &report.images {
+        for line in grade_text::compared(report) {
+            writeln!(out, "{}", view::printable(&line))?;
+        }
+        let assessed = report.kind != ReportKind::Advisories;
+        for image in report.images.iter().filter(|_| assessed) {
             write_summary(report, image, out)?;
         }
         if report.images.is_empty() && !report.passed {
@@ -56,6 +63,9 @@ impl Table {
             write!(out, "  (prediction: nothing was built)")?;
         }
         writeln!(out, "\n")?;
+        if image.assessments.is_empty() {
+            return Ok(());
+        }
         let mut grid = grid();
         for assessment in &image.assessments {
             grid.add_row([
@@ -68,12 +78,42 @@ impl Table {
         writeln!(out)
     }
 
+    /// Grade, timeline, and what is not applied.
+    fn advisories(
+        &self,
+        report: &Report,
+        image: &ImageReport,
+        out: &mut dyn io::Write,
+    ) -> io::Result<()> {
+        for (name, text) in grade_text::lines(image) {
+            writeln!(out, "{name:<12} {}", view::printable(&text))?;
+        }
+        if image.advisories.is_some() {
+            writeln!(out)?;
+        }
+        let (rows, rest) = grade_text::rows(report, image, MOST_ROWS);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut grid = grid();
+        grid.set_header([&[""], &grade_text::HEADER[..]].concat());
+        for row in rows {
+            let mark = if row.counts { "✗" } else { "·" };
+            let cells = row.cells.map(|cell| view::printable(&cell));
+            grid.add_row(std::iter::once(mark.to_owned()).chain(cells));
+        }
+        self.grid_lines(&grid, out)?;
+        if rest > 0 {
+            writeln!(out, "… and {rest} more in the JSON report")?;
+        }
+        writeln!(out)
+    }
+
     fn findings(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
-        let mut items = view::items(report);
+        let items = view::by_weight(report);
         if items.is_empty() {
             return Ok(());
         }
-        items.sort_by_key(|item| item.weight);
         writeln!(out, "findings\n")?;
         for item in items {
             let (symbol, color) = match item.weight {
@@ -91,7 +131,15 @@ impl Table {
                 .map(|at| format!("{}:{}: ", at.file, at.line))
                 .unwrap_or_default();
             let message = view::printable(&item.finding.message);
-            writeln!(out, "{on}{symbol}{off} {place}{}: {message}", item.rule)?;
+            let new = match item.change {
+                Some(Change::New) => "new: ",
+                _ => "",
+            };
+            writeln!(
+                out,
+                "{on}{symbol}{off} {new}{place}{}: {message}",
+                item.rule
+            )?;
             if let Some(remedy) = &item.finding.remedy {
                 writeln!(out, "    remedy: {}", view::printable(remedy))?;
             }

@@ -4,7 +4,11 @@ use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{ImageReport, Lint, LintLevel, Report, baseline::Change};
+use super::{
+    ImageReport, Lint, LintLevel, Report,
+    baseline::Change,
+    errata::{Erratum, errata},
+};
 use crate::finding::{Assessment, Finding, Outcome, Verdict};
 
 /// Name of the tool as reports write it.
@@ -58,6 +62,67 @@ pub(crate) fn items(report: &Report) -> Vec<Item<'_>> {
         }
     }
     items
+}
+
+/// [`items`], and as notes the advisories that are not applied but lower no grade, if the rule about
+/// advisories was asked for.
+pub(crate) fn with_lesser_errata(report: &Report) -> Vec<Item<'_>> {
+    let mut items = items(report);
+    let all = items.len();
+    for image in &report.images {
+        let rule = image.assessments.iter().find(|it| it.rule.id == ADVISORIES);
+        if let Some(assessment) = rule {
+            let lesser = errata(report, image);
+            let lesser = lesser
+                .iter()
+                .filter(|it| it.out && !it.missing.severity.counts());
+            items.extend(lesser.map(|erratum| lesser_item(report, image, assessment, erratum)));
+        }
+    }
+    // What came before keeps its fingerprint.
+    tell_apart(&mut items[all..]);
+    items
+}
+
+/// The rule that advisories belong to.
+pub(crate) const ADVISORIES: &str = "free_of_critical_vulnerabilities";
+
+fn lesser_item<'a>(
+    report: &Report,
+    image: &'a ImageReport,
+    assessment: &'a Assessment,
+    erratum: &Erratum<'_>,
+) -> Item<'a> {
+    let missing = erratum.missing;
+    let each: Vec<String> = erratum
+        .packages
+        .iter()
+        .map(|it| format!("{} (fixed in {})", it.affected.installed, it.affected.fixed))
+        .collect();
+    let message = format!(
+        "{} is not applied: {}, {} days old: {}",
+        missing.id,
+        missing.severity,
+        erratum.age,
+        each.join(", ")
+    );
+    let first = erratum.packages.first();
+    let mut finding = Finding::new(&*missing.id, message)
+        .at(first.and_then(|it| it.location.clone()))
+        .remedy("build on a newer base image, or update the packages in the Dockerfile");
+    finding.layer = first.map(|it| it.affected.layer);
+    finding.package = first.map(|it| it.affected.installed.to_string());
+    finding.advisory = Some(missing.id.clone());
+    Item {
+        rule: assessment.rule.id,
+        title: assessment.rule.title,
+        help_uri: Some(rule_page(assessment.rule.id)),
+        weight: Weight::Note,
+        fingerprint: fingerprint(report, Some(image), assessment.rule.id, &finding),
+        finding: std::borrow::Cow::Owned(finding),
+        image: Some(image),
+        change: erratum.change,
+    }
 }
 
 /// [`items`] for readers who look at the first ones: what is new against the baseline, then the
@@ -186,14 +251,17 @@ fn hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
         hasher.update(part.as_bytes());
         hasher.update([0]);
     }
-    hasher
-        .finalize()
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            use std::fmt::Write as _;
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+    hex(&hasher.finalize())
+}
+
+/// Lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    let text = String::with_capacity(bytes.len() * 2);
+    bytes.iter().fold(text, |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// Counts of outcomes over all images.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{
     database::{DatabaseError, Fault, Format, MAX_PACKAGES},
     package::Nevra,
-    sqlite::{self, Value},
+    sqlite::{self, Table, Value},
 };
 
 /// A package that dnf installed.
@@ -22,10 +22,9 @@ pub struct Installation {
 const DNF: [i64; 5] = [1, 2, 4, 6, 9];
 /// dnf5: install, upgrade, downgrade, reinstall.
 const DNF5: [i64; 4] = [1, 2, 3, 4];
-/// States of steps that went well.
-const DONE: (i64, i64) = (1, 2);
-
-type Table = BTreeMap<i64, Vec<Value>>;
+/// States of steps that failed. Those that were begun alone may have gone well: dnf5 leaves them so in
+/// images, and what is installed is told by rpm's own database.
+const FAILED: (i64, i64) = (2, 3);
 
 /// Reads a history. `wal` is the content of the `-wal` file beside it. Of several installations of
 /// the same package the last one counts; what came from no repository is left out.
@@ -64,9 +63,9 @@ fn read(bytes: &[u8], wal: &[u8]) -> Result<Vec<Installation>, Fault> {
             continue;
         };
         let came = if modern {
-            DNF5.contains(&action) && state == DONE.1
+            DNF5.contains(&action) && state != FAILED.1
         } else {
-            DNF.contains(&action) && state == DONE.0
+            DNF.contains(&action) && state != FAILED.0
         };
         if !came {
             continue;

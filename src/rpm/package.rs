@@ -2,10 +2,12 @@
 
 use std::{cmp::Ordering, fmt};
 
+use serde::{Deserialize, Serialize};
+
 use crate::oci::ImagePath;
 
 /// Name, epoch, version, release, architecture. An absent epoch compares as 0 but stays absent.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Nevra {
     /// `NAME`
     pub name: String,

@@ -87,13 +87,16 @@ impl Value {
     }
 }
 
+/// Rows by number.
+pub(super) type Table = BTreeMap<i64, Vec<Value>>;
+
 /// Whole tables by name, rows by number; `None` for those that are not there.
 pub(super) fn tables<const N: usize>(
     bytes: &[u8],
     wal: &[u8],
     names: [&str; N],
     most: usize,
-) -> Result<[Option<BTreeMap<i64, Vec<Value>>>; N], Fault> {
+) -> Result<[Option<Table>; N], Fault> {
     let mut file = File::open(bytes, wal)?;
     let mut roots = [None; N];
     file.scan(SCHEMA_ROOT, &mut |_, payload| {

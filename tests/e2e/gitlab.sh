@@ -53,7 +53,9 @@ done
 echo "ok    every report is there"
 schemas=${PLIMSOLL_SHARED:-$top/../shared}/data/schemas
 if [ -d "$schemas" ]; then
-    check "code quality is valid" "$tools/venv/bin/check-jsonschema" --schemafile "$schemas/gitlab/codequality-codeclimate.json" "$reports/gl-code-quality-report.json"
+    # The schema is that of one issue.
+    printf '{"type":"array","items":{"$ref":"file://%s"}}' "$(realpath "$schemas/gitlab/codequality-codeclimate.json")" >"$work/codequality.json"
+    check "code quality is valid" "$tools/venv/bin/check-jsonschema" --schemafile "$work/codequality.json" "$reports/gl-code-quality-report.json"
     check "container scanning is valid" "$tools/venv/bin/check-jsonschema" --schemafile "$schemas/gitlab/container-scanning-report-format.15.0.7.json" "$reports/gl-container-scanning-report.json"
 else
     echo "skip  GitLab's schemas: not at hand"

@@ -604,7 +604,7 @@ fn a_database_is_made_from_a_directory_and_told_of() {
         &["advisories", "status", "--database", "advisories.db"],
     );
     assert!(
-        status.stdout.contains("advisories    3, 0 deleted"),
+        status.stdout.contains("advisories      3, 0 deleted"),
         "{status}"
     );
     let shown = plimsoll(
@@ -832,11 +832,6 @@ fn a_scan_grades_by_the_database_and_fails_on_what_is_missing() {
     let feed = folder.path().join("feed");
     fs::create_dir(&feed).unwrap();
     fs::write(
-        feed.join("a.json"),
-        made_up("RHSA-0000:0001", "Critical", 40, "1:3.0.1-43.el9_0"),
-    )
-    .unwrap();
-    fs::write(
         feed.join("b.json"),
         made_up("RHSA-0000:0002", "Important", 400, "1:1.0.0-1.el9"),
     )
@@ -847,12 +842,33 @@ fn a_scan_grades_by_the_database_and_fails_on_what_is_missing() {
     assert_eq!(rule["outcome"], "not_assessed");
     assert!(without["grade"].is_null(), "{without}");
 
-    let updated = plimsoll_with(
-        folder.path(),
-        &["advisories", "update", "--from", "feed", "--complete"],
-        &[("XDG_DATA_HOME", home)],
+    let update = |more: &[&str]| {
+        let args = [&["advisories", "update", "--from", "feed"], more].concat();
+        let updated = plimsoll_with(folder.path(), &args, &[("XDG_DATA_HOME", home)]);
+        assert_eq!(updated.code, 0, "{updated}");
+    };
+    // one advisory, which is applied: that says nothing of the others, so it is no A
+    update(&[]);
+    let (code, part, rule) = scanned(folder.path(), &layout, &[]);
+    assert_eq!((code, &rule["outcome"]), (4, &"not_assessed".into()));
+    assert_eq!(part["grade"], "Unknown", "{part}");
+    assert!(
+        rule.to_string()
+            .contains("some of Red Hat's advisories alone"),
+        "{rule}"
     );
-    assert_eq!(updated.code, 0, "{updated}");
+    update(&["--complete"]);
+    let (code, all, rule) = scanned(folder.path(), &layout, &[]);
+    assert_eq!(
+        (code, &all["grade"], &rule["outcome"]),
+        (0, &"A".into(), &"passed".into())
+    );
+    fs::write(
+        feed.join("a.json"),
+        made_up("RHSA-0000:0001", "Critical", 40, "1:3.0.1-43.el9_0"),
+    )
+    .unwrap();
+    update(&["--complete"]);
     let (code, with, assessment) = scanned(folder.path(), &layout, &[]);
     assert_eq!(code, 1);
     assert_eq!(assessment["outcome"], "failed", "{assessment}");
@@ -895,10 +911,10 @@ fn histories_of_dnf_name_the_repositories_that_sqlite_reads() {
         return;
     }
     let plain = "SELECT r.name, r.epoch, r.version, r.release, r.arch, p.repoid FROM trans_item t
-        JOIN rpm r ON r.item_id = t.item_id JOIN repo p ON p.id = t.repo_id WHERE t.action IN (1, 2, 4, 6, 9) AND t.state = 1 ORDER BY t.id";
+        JOIN rpm r ON r.item_id = t.item_id JOIN repo p ON p.id = t.repo_id WHERE t.action IN (1, 2, 4, 6, 9) AND t.state != 2 ORDER BY t.id";
     let modern = "SELECT n.name, r.epoch, r.version, r.release, a.name, p.repoid FROM trans_item t
         JOIN rpm r ON r.item_id = t.item_id JOIN repo p ON p.id = t.repo_id JOIN pkg_name n ON n.id = r.name_id JOIN arch a ON a.id = r.arch_id
-        WHERE t.action_id IN (1, 2, 3, 4) AND t.state_id = 2 ORDER BY t.id";
+        WHERE t.action_id IN (1, 2, 3, 4) AND t.state_id != 3 ORDER BY t.id";
     for (name, query, least) in [
         ("dnf4-history", plain, 50),
         ("custom-dnf-history", plain, 5),

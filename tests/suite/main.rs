@@ -15,6 +15,7 @@ mod dependencies;
 mod dockerfiles;
 mod docs;
 mod edges;
+mod embedded;
 mod engine;
 mod example;
 mod feeds;
@@ -29,6 +30,7 @@ mod pulling;
 mod pushing;
 mod reports;
 mod rpmdb;
+mod sbom;
 mod sources;
 mod sources_oracle;
 #[path = "../support/mod.rs"]

@@ -4,13 +4,20 @@ use std::process::Command;
 
 use crate::support::skipped;
 use plimsoll::{
+    advisory::{
+        AdvisoryKind, FixedEvr, Severity,
+        grade::{AsOf, Health, grade, timeline},
+        matching::{Affected, Matched, Missing},
+    },
     finding::{Assessment, Finding, Location, Outcome, Verdict},
     oci::{Digest, ImagePath, LayerIndex},
     report::{
-        BaseSummary, ImageIdentity, ImageReport, Lint, LintLevel, REPORTERS, Report, ReportKind,
-        SourceText,
+        BaseSummary, Baseline, ImageIdentity, ImageReport, Lint, LintLevel, REPORTERS, Report,
+        ReportKind, SourceText,
     },
+    rpm::Nevra,
     rule::{Level, Origin, Rule},
+    subject::{AdvisoryFacts, CurrentBase, Fact},
 };
 
 static LICENSES: Rule = Rule {
@@ -139,6 +146,70 @@ fn image(findings: usize) -> ImageReport {
     }
 }
 
+/// An image that lacks a Critical and a Moderate advisory, with hostile titles and packages.
+fn lacking() -> ImageReport {
+    let nevra = |name: &str| Nevra {
+        name: name.to_owned(),
+        epoch: Some(1),
+        version: "3.0.7".to_owned(),
+        release: "24.el9".to_owned(),
+        arch: Some("x86_64".to_owned()),
+    };
+    let missing = |id: &str, severity, shipped: &str| Missing {
+        id: id.to_owned(),
+        kind: AdvisoryKind::Security,
+        severity,
+        released: shipped.parse().unwrap(),
+        title: format!("openssl security update; {}", hostile()),
+        cves: vec!["CVE-0000-0001".to_owned(), hostile()],
+        packages: vec![Affected {
+            installed: nevra("openssl-libs"),
+            fixed: FixedEvr::parse("1:3.0.7-25.el9").unwrap(),
+            layer: LayerIndex(0),
+            product: "cpe:/o:redhat:enterprise_linux:9::baseos".to_owned(),
+        }],
+    };
+    let list = vec![
+        missing("RHSA-0000:0001", Severity::Critical, "2025-12-23T00:00:00Z"),
+        missing("RHSA-0000:0002", Severity::Moderate, "2025-12-24T00:00:00Z"),
+    ];
+    let as_of = AsOf::Day(jiff::civil::date(2026, 1, 2));
+    let flaws: Vec<_> = list.iter().map(|it| (it.severity, it.released)).collect();
+    let mut image = image(0);
+    image.assessments[1] = assessment(
+        &VULNERABILITIES,
+        Outcome::Assessed(Verdict::Failed(vec![Finding {
+            advisory: Some("RHSA-0000:0001".to_owned()),
+            ..Finding::new("RHSA-0000:0001", "RHSA-0000:0001 is not applied")
+                .at(Some(at(1)))
+                .of_package("openssl-libs-1:3.0.7-24.el9.x86_64")
+        }])),
+    );
+    image.assessments[1].blocking = true;
+    image.advisories = Some(AdvisoryFacts {
+        health: Health::Graded {
+            grade: grade(&flaws, &[], as_of),
+            timeline: timeline(&flaws, &[], as_of),
+        },
+        matched: Matched {
+            missing: list,
+            scanned: 7,
+            ..Matched::default()
+        },
+        as_of,
+        data: "2026-01-01T00:00:00Z".parse().unwrap(),
+        advisories: 3,
+        source: hostile(),
+        base: Fact::Known(CurrentBase {
+            reference: "registry.example.com/base:2".to_owned(),
+            digest: digest("ef"),
+            built_on: false,
+            packages: vec![nevra("openssl-libs")],
+        }),
+    });
+    image
+}
+
 fn report(images: Vec<ImageReport>, lints: Vec<Lint>) -> Report {
     Report {
         kind: ReportKind::Scan,
@@ -177,7 +248,17 @@ fn cases() -> Vec<(&'static str, Report)> {
         ("no image", report(Vec::new(), vec![lint()])),
         ("empty", report(Vec::new(), Vec::new())),
         ("5,000 findings", report(vec![image(5000)], Vec::new())),
+        ("advisories", report(vec![lacking()], Vec::new())),
+        ("compared", compared()),
     ]
+}
+
+/// Beside a baseline that had other findings and advisories.
+fn compared() -> Report {
+    let before = json("json", &report(vec![image(2)], vec![lint()]));
+    let mut now = report(vec![lacking()], vec![lint()]);
+    now.baseline = Some(Baseline::parse("before", before.to_string().as_bytes()).unwrap());
+    now
 }
 
 fn written(format: &str, report: &Report) -> String {
@@ -210,6 +291,27 @@ fn every_format_reads_as_recorded() {
     for reporter in REPORTERS {
         let text = written(reporter.name(), &report(vec![image(2)], vec![lint()]));
         insta::assert_snapshot!(reporter.name(), text);
+    }
+}
+
+#[test]
+fn advisories_read_as_recorded_where_people_look() {
+    let report = compared();
+    for format in ["table", "markdown", "github", "json", "sarif"] {
+        insta::assert_snapshot!(format!("advisories {format}"), written(format, &report));
+    }
+}
+
+#[test]
+fn a_page_shows_hostile_text_and_no_markup_of_it() {
+    for (name, report) in cases() {
+        for format in ["html", "badge"] {
+            let page = written(format, &report);
+            let page = page.to_lowercase();
+            for forbidden in ["<img", "<script", "\u{1b}", "\u{202e}", "\u{0}"] {
+                assert!(!page.contains(forbidden), "{name} {format} {forbidden:?}");
+            }
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! What an image says of where its packages come from, filled in by whoever has read the image.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     oci::LayerIndex,
     rpm::{Nevra, Package},
 };
 
 /// One installed package, as far as advisories are concerned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Installed {
     /// identity
     pub nevra: Nevra,
@@ -63,7 +65,7 @@ const RED_HAT_KEYS: [&str; 13] = [
 ];
 
 /// What a layer says of the products and repositories it was made from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerEvidence {
     /// `cpe` of `usr/share/buildinfo/labels.json`
     pub cpe: Option<String>,
@@ -74,7 +76,7 @@ pub struct LayerEvidence {
 }
 
 /// What an image says of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// `ID` of os-release
     pub os: Option<String>,

@@ -1,11 +1,14 @@
 //! `plimsoll advisories`: makes the advisory database and tells what is in it.
 
+mod for_image;
 mod intake;
 mod network;
 mod status;
 mod store;
 mod tar;
 mod update;
+
+pub(super) use for_image::{For, for_image};
 
 use std::{
     fmt::Write as _,
@@ -19,7 +22,7 @@ use crate::{
     advisory::database::Database,
     config::{Environment, cli::AdvisoriesCommand},
     error::Error,
-    gather::read_database,
+    gather::{PackageCache, read_database},
     progress::Console,
     registry::RegistryOptions,
 };
@@ -40,6 +43,16 @@ pub(super) fn database_path(environment: &Environment) -> Option<PathBuf> {
     Some(data.or_else(home)?.join("plimsoll/advisories.db"))
 }
 
+/// Where package lists are kept: `plimsoll/packages` in the user's cache directory (XDG Base
+/// Directory Specification).
+pub(super) fn package_cache(environment: &Environment) -> PackageCache {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let cache = environment.path("XDG_CACHE_HOME").filter(absolute);
+    let home = environment.path("HOME").filter(absolute);
+    let cache = cache.or_else(|| home.map(|home| home.join(".cache")));
+    PackageCache::new(cache.map(|cache| cache.join("plimsoll/packages")))
+}
+
 /// Does what was asked; the text is for standard output, the console for what happens meanwhile.
 pub(super) fn run(
     command: &AdvisoriesCommand,
@@ -52,6 +65,7 @@ pub(super) fn run(
         AdvisoriesCommand::Update { database, .. }
         | AdvisoriesCommand::Status { database }
         | AdvisoriesCommand::Show { database, .. } => database,
+        AdvisoriesCommand::For(args) => &args.database,
     };
     let path = database.as_ref().map(|path| directory.join(path));
     let path = path.or_else(|| database_path(environment)).ok_or_else(|| {
@@ -76,6 +90,8 @@ pub(super) fn run(
         AdvisoriesCommand::Status { .. } => {
             with(&path, |database| Ok(status::status(&path, database, now)))
         }
+        // It reaches for images and is dispatched before.
+        AdvisoriesCommand::For(_) => Ok(String::new()),
         AdvisoriesCommand::Show { id, .. } => with(&path, |database| show(database, id)),
     }
 }

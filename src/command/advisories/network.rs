@@ -132,7 +132,8 @@ pub(super) fn update(site: &Site, intake: &mut Intake<'_>, store: &Store) -> Res
         origin.position = listed.max(position);
         origin.etags = lists.etags;
     })?;
-    Ok(mapped || intake.contents.origin() != &held || intake.offered() > 0)
+    let moved = intake.contents.origin() != &held || intake.contents.as_of() != of;
+    Ok(mapped || moved || intake.offered() > 0)
 }
 
 /// The date of a part means nothing for the whole.
@@ -239,9 +240,11 @@ fn from_archive(
         }
     }
     let before = intake.taken();
+    // what is still unreadable in the archive is listed again
+    intake.contents.origin_mut().unread.clear();
     let file = open(&part).map_err(io)?;
-    let size = file.metadata().map_err(io)?.len();
-    if let Err(error) = unpack(file, true, size, intake) {
+    let bytes = file.metadata().map_err(io)?.len();
+    if let Err(error) = unpack(file, true, bytes, intake) {
         Site::forget(&part).map_err(io)?;
         return Err(malformed(site, name, format!("it cannot be unpacked: {error}")).into());
     }

@@ -56,6 +56,7 @@ pub(super) fn update(
         }
         let site = Site::open(address, options)?;
         if !network::update(&site, &mut intake, &store)? {
+            forget(&store)?;
             let path = store.path().display();
             return Ok(format!(
                 "{path}: as of {}, nothing new at the source\n",
@@ -67,7 +68,7 @@ pub(super) fn update(
     }
     let bytes = store.replace(&intake.contents)?;
     if address.is_some() {
-        Site::forget(&store.part()).map_err(|error| io_error(&store.part(), &error))?;
+        forget(&store)?;
     }
     if !intake.contents.origin().coverage.grades() {
         console.warn("the database holds some advisories alone, so that no image gets a grade by it; fetch all, or say with `--complete` that the files given are all");
@@ -78,6 +79,12 @@ pub(super) fn update(
         intake.contents.as_of(),
         intake.summary()
     ))
+}
+
+/// The archive is used up.
+fn forget(store: &Store) -> Result<(), Error> {
+    let part = store.part();
+    Site::forget(&part).map_err(|error| io_error(&part, &error))
 }
 
 /// What files say of how complete they are.
@@ -226,7 +233,7 @@ pub(super) fn unpack(
         Box::new(io::BufReader::new(counted))
     };
     entries(&mut *stream, &mut |name, content| {
-        intake.file(name, content)
+        intake.file(name, content);
     })
 }
 

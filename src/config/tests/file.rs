@@ -264,7 +264,7 @@ notify:
     12 | scan: true
        |       ^^^^
        |
-       = hint: with the keys `profile`, `only`, `required`, `exceptions`, `base`, `advisories`
+       = hint: with the keys `profile`, `only`, `required`, `exceptions`, `base`, `baseline`, `fail-on`, `advisories`
 
     error: `report`: `pdf` is no report format
       --> plimsoll.yaml:13:10

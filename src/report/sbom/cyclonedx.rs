@@ -96,7 +96,7 @@ fn document(report: &Report, images: &[Listed<'_>], format: &str) -> Value {
         },
         "components": components,
         "dependencies": dependencies,
-        "compositions": [{ "aggregate": if unread { "unknown" } else { "incomplete_first_party_only" } }],
+        "compositions": [{ "aggregate": if unread { "unknown" } else { "incomplete" } }],
     })
 }
 

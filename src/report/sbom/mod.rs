@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Contents, ImageReport, Report,
     errata::{self, Erratum},
-    view,
+    view::{self, hex},
 };
 use crate::{
     advisory::{Severity, matching::Affected},
@@ -130,16 +130,6 @@ fn digest_of(parts: &[&str]) -> [u8; 32] {
         hasher.update([0]);
     }
     hasher.finalize().into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes
-        .iter()
-        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
 }
 
 fn short_hash(parts: &[&str]) -> String {

@@ -4,10 +4,14 @@ use std::{collections::BTreeMap, io};
 
 use serde_json::{Value, json};
 
-use super::{Listed, Unit, found, hex, licence::Licence, listed, purl, time, title, uuid};
+use super::{Listed, Unit, found, licence::Licence, listed, purl, time, title, uuid};
 use crate::{
     oci::Digest,
-    report::{Report, Reporter, errata::evr, view},
+    report::{
+        Report, Reporter,
+        errata::evr,
+        view::{self, hex},
+    },
 };
 
 /// `--format spdx`

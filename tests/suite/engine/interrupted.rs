@@ -11,8 +11,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plimsoll::engine::{
-    BuildError, BuildEvent, BuildEvents, BuildPlan, Cancel, EngineChoice, StepState, connect,
+use plimsoll::{
+    engine::{
+        BuildError, BuildEvent, BuildEvents, BuildPlan, Cancel, EngineChoice, StepState, connect,
+    },
+    registry::RegistryOptions,
 };
 
 use super::{Project, docker, engine, environment};
@@ -161,16 +164,15 @@ fn an_engine_that_is_not_there_is_said_so() {
     let mut environment = environment();
     environment.buildkit_host = None;
     environment.docker_host = Some("unix:///nonexistent/docker.sock".to_owned());
-    let error = connect(
-        EngineChoice::Auto,
-        &environment,
-        &RegistryOptions::default(),
-    )
-    .err()
-    .unwrap();
+    let registry = RegistryOptions::default();
+    let error = connect(EngineChoice::Auto, &environment, &registry)
+        .err()
+        .unwrap();
     let text = error.to_string();
     assert!(text.contains("unix:///nonexistent/docker.sock"), "{text}");
     assert!(matches!(error, BuildError::Engine { hint: Some(_), .. }));
+    let embedded = connect(EngineChoice::Embedded, &environment, &registry).unwrap();
+    assert_eq!(embedded.describe(), "the embedded engine");
 }
 
 #[test]

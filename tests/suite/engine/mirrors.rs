@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plimsoll::{
     engine::{Engine, EngineChoice, connect},
-    registry::auth::AuthStore,
+    registry::{RegistryOptions, auth::AuthStore},
 };
 
 use super::{Project, base_layout, docker, engine};

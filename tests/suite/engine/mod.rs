@@ -23,7 +23,7 @@ use plimsoll::{
     },
     layout::{LayoutSource, LayoutWriter},
     oci::{Descriptor, MediaType, ResolvedImage, resolve},
-    registry::auth::AuthStore,
+    registry::{RegistryOptions, auth::AuthStore},
 };
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;

@@ -17,7 +17,7 @@ use plimsoll::{
         connect,
         dial::{Address, TlsFiles},
     },
-    registry::auth::AuthStore,
+    registry::{RegistryOptions, auth::AuthStore},
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 

@@ -338,12 +338,16 @@ fn passwords_are_nowhere_to_be_seen() {
         let id = child.id();
         let watch = std::thread::spawn(move || {
             let mut seen = 0;
-            while let Ok(line) = fs::read_to_string(format!("/proc/{id}/cmdline")) {
-                assert!(!line.contains(PASSWORD));
-                seen += usize::from(line.contains("push"));
-                if line.is_empty() {
+            // Empty until the program runs, and when it has ended.
+            for _ in 0..2000 {
+                let Ok(line) = fs::read_to_string(format!("/proc/{id}/cmdline")) else {
+                    break;
+                };
+                if line.is_empty() && seen > 0 {
                     break;
                 }
+                assert!(!line.contains(PASSWORD));
+                seen += usize::from(line.contains("--image"));
                 std::thread::sleep(std::time::Duration::from_millis(5));
             }
             seen

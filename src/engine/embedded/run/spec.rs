@@ -2,13 +2,13 @@
 //! capabilities, its mounts, its masked and read-only paths. Privileges may be gained (`sudo`,
 //! set-user-ID programs), as there.
 
-use std::path::PathBuf;
+use std::{collections::HashSet, path::PathBuf};
 
 use libcontainer::oci_spec::{
     OciSpecError,
     runtime::{
         Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxNamespaceBuilder,
-        LinuxNamespaceType, Mount, MountBuilder, PosixRlimitBuilder, PosixRlimitType,
+        LinuxNamespaceType, Mount, MountBuilder, PosixRlimitBuilder, PosixRlimitType, Process,
         ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder,
     },
 };
@@ -106,12 +106,14 @@ pub(super) fn spec(task: &Task, ground: Ground) -> Result<Spec, OciSpecError> {
     ] {
         namespaces.push(LinuxNamespaceBuilder::default().typ(kind).build()?);
     }
-    let linux = LinuxBuilder::default()
+    let mut linux = LinuxBuilder::default()
         .namespaces(namespaces)
         .masked_paths(MASKED.map(str::to_owned).to_vec())
         .readonly_paths(READ_ONLY.map(str::to_owned).to_vec())
         .cgroups_path(PathBuf::from(super::cgroup::DECOY))
         .build()?;
+    // The default is a list of devices for a control group, and there is none.
+    linux.set_resources(None);
     let mut mounts = defaults(ground)?;
     for mount in &task.mounts {
         mounts.push(own(mount)?);
@@ -125,15 +127,18 @@ pub(super) fn spec(task: &Task, ground: Ground) -> Result<Spec, OciSpecError> {
                 .readonly(false)
                 .build()?,
         )
-        .process(process(task)?)
+        .process(process(task, ground)?)
         .mounts(mounts)
         .linux(linux)
         .build()
 }
 
-fn process(task: &Task) -> Result<libcontainer::oci_spec::runtime::Process, OciSpecError> {
-    let all = || CAPABILITIES.into_iter().collect();
-    let none = std::collections::HashSet::default;
+fn process(task: &Task, ground: Ground) -> Result<Process, OciSpecError> {
+    // Docker lets root make devices and has a control group forbid their use. Without that group a
+    // device made in a step would open the machine's disks; in a user namespace it opens nothing.
+    let granted = |of: &Capability| ground.user_namespace || *of != Capability::Mknod;
+    let all = || -> HashSet<Capability> { CAPABILITIES.into_iter().filter(granted).collect() };
+    let none = HashSet::default;
     // As the kernel has it after a change of user.
     let held = || if task.uid == 0 { all() } else { none() };
     let capabilities = LinuxCapabilitiesBuilder::default()

@@ -170,13 +170,15 @@ pub(super) fn reap(pid: Pid) -> Result<WaitStatus, Fault> {
 /// The Dockerfile's fault, when the executor found that the command cannot be; `WRONG` marks it,
 /// because only texts come through.
 fn blame(text: &str) -> Fault {
+    // Control groups are a decoy, so tidying them up afterwards fails and means nothing.
+    let text = text.split(". error during cleanup").next().unwrap_or(text);
     match text.split_once(WRONG) {
-        Some((_, why)) => Fault::Wrong(why.trim().to_owned()),
+        Some((_, why)) => Fault::Wrong(why.trim_matches(['"', ' ']).to_owned()),
         None => Fault::Broken(text.to_owned()),
     }
 }
 
-const WRONG: &str = "plimsoll: ";
+const WRONG: &str = "[the step] ";
 
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

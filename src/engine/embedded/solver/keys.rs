@@ -26,7 +26,7 @@ pub(super) fn inputs(op: &Op) -> Vec<VertexId> {
 
 /// Visits every reference to a vertex.
 fn each(op: &mut Op, visit: &mut dyn FnMut(&mut VertexId)) {
-    let mut tree = |tree: &mut Tree, visit: &mut dyn FnMut(&mut VertexId)| {
+    let tree = |tree: &mut Tree, visit: &mut dyn FnMut(&mut VertexId)| {
         if let Tree::Vertex(id) = tree {
             visit(id);
         }

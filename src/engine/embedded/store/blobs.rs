@@ -122,13 +122,6 @@ impl Store {
         false
     }
 
-    /// Whether all of these are there.
-    pub(crate) fn has_layers(&self, layers: &[Layer]) -> bool {
-        layers
-            .iter()
-            .all(|layer| self.has_blob(&layer.digest, layer.size))
-    }
-
     fn place(&self, made: &Path, digest: &Digest) -> Result<(), StoreError> {
         let path = self.blob_path(digest);
         if let Some(parent) = path.parent() {
@@ -170,14 +163,6 @@ impl Store {
         })?;
         file.flush().map_err(StoreError::io(&made))?;
         self.place(&made, of.digest())
-    }
-
-    /// A small blob.
-    pub(crate) fn read_blob(&self, digest: &Digest, limit: u64) -> Option<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let file = open(&self.blob_path(digest)).ok()?;
-        file.take(limit).read_to_end(&mut bytes).ok()?;
-        (sha256(&bytes) == *digest).then_some(bytes)
     }
 
     /// Opens a blob; nothing is verified.

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _},
+    num::NonZeroUsize,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
     sync::{
@@ -29,9 +30,12 @@ use crate::{
         embedded::{
             graph::Network,
             run::{Isolation, StepRunner},
+            solver::{self, Job},
             step::Runner as _,
+            store::{LayerCompression, SnapshotMode},
         },
     },
+    oci::Platform,
     registry::{
         RegistryOptions,
         auth::{AuthStore, Login},
@@ -204,9 +208,11 @@ fn build(request: Request, mut input: Input) -> Result<Built, BuildError> {
     } else {
         Isolation::Chroot
     };
-    let words = match &snapshots {
-        Snapshots::Overlay { .. } => "overlay".to_owned(),
-        Snapshots::Copy { why } => format!("copies ({why})"),
+    let (snapshots, words) = match snapshots {
+        Snapshots::Overlay { userxattr } => {
+            (SnapshotMode::Overlay { userxattr }, "overlay".to_owned())
+        }
+        Snapshots::Copy { why } => (SnapshotMode::Copy, format!("copies ({why})")),
     };
     let network = match plan.network.as_deref() {
         Some("none") => Network::None,
@@ -223,45 +229,35 @@ fn build(request: Request, mut input: Input) -> Result<Built, BuildError> {
         "steps run in {}",
         runner.describe()
     )));
-    solve(
-        Job {
-            plan,
-            registry,
-            snapshots,
-            engine,
-        },
-        &runner,
-        &mut events,
-        &cancel,
-    )
-}
-
-/// What the solver needs.
-struct Job {
-    plan: crate::engine::BuildPlan,
-    registry: RegistryOptions,
-    snapshots: Snapshots,
-    engine: String,
-}
-
-fn solve(
-    job: Job,
-    _runner: &StepRunner,
-    _events: &mut dyn BuildEvents,
-    _cancel: &Cancel,
-) -> Result<Built, BuildError> {
-    let Job {
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let job = Job {
+        platform: this_platform(),
+        cache_dir: plan.cache_dir.clone(),
         plan,
-        registry,
         snapshots,
+        compression: LayerCompression::default(),
+        registry,
+        threads,
         engine,
-    } = job;
-    drop((registry, snapshots));
-    Err(BuildError::Unsupported {
-        engine,
-        what: format!("building {} yet", plan.dockerfile.display()),
-        hint: None,
-    })
+    };
+    solver::build(&job, &runner, &mut events, &cancel)
+}
+
+/// In the words of images.
+fn this_platform() -> Platform {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        "powerpc64" => "ppc64le",
+        "loongarch64" => "loong64",
+        other => other,
+    };
+    Platform {
+        os: std::env::consts::OS.to_owned(),
+        architecture: architecture.to_owned(),
+        variant: None,
+    }
 }
 
 fn io_error<E: Into<io::Error>>(what: impl ToString) -> impl FnOnce(E) -> BuildError {

@@ -1,0 +1,148 @@
+//! `plimsoll advisories for IMAGE`: what one image lacks, its grade, and when that will drop.
+//!
+//! Layers are read only when the package list of this very image is not kept in the cache directory.
+
+use std::path::Path;
+
+use crate::{
+    advisory::Severity,
+    advisory::grade::{AsOf, Grade, Health},
+    config::{Environment, cli::ForArgs},
+    error::Error,
+    gather::{self, Advisories, PackageCache, PackageList, Reach},
+    inventory::{Quiet, ScanOptions},
+    layout::Transport,
+    oci::{Platform, PlatformError, ResolvedImage, resolve},
+    report::{ImageIdentity, ImageReport, Json, Report, ReportKind, Reporter, Table},
+    subject::Fact,
+};
+
+/// What was asked.
+pub(in crate::command) struct For<'a> {
+    pub(in crate::command) args: &'a ForArgs,
+    /// `--format`
+    pub(in crate::command) format: &'a [String],
+    pub(in crate::command) directory: &'a Path,
+    pub(in crate::command) as_of: AsOf,
+    pub(in crate::command) color: bool,
+    pub(in crate::command) now: jiff::Timestamp,
+}
+
+/// The list, for standard output.
+pub(in crate::command) fn for_image(
+    wanted: &For<'_>,
+    environment: &Environment,
+    reach: &Reach,
+) -> Result<Vec<u8>, Error> {
+    let table = Table {
+        color: wanted.color,
+    };
+    let reporter: &dyn Reporter = match wanted.format {
+        [] => &table,
+        [only] if only == "table" => &table,
+        [only] if only == "json" => &Json,
+        _ => {
+            return Err(super::usage(
+                "`advisories for` writes one list, as `table` or `json`",
+                "`plimsoll scan` writes every other format",
+            ));
+        }
+    };
+    let named = wanted.args.database.as_ref();
+    let path = named.map(|path| wanted.directory.join(path));
+    let path = path.or_else(|| super::database_path(environment));
+    let cache = if wanted.args.no_cache {
+        PackageCache::default()
+    } else {
+        super::package_cache(environment)
+    };
+    let advisories = Advisories::read(path.as_deref(), wanted.as_of, cache);
+    if let Fact::Unmet(reason) = &advisories.file {
+        return Err(super::usage(reason.clone(), ""));
+    }
+    let images = images(wanted, &advisories, reach)?;
+    let is_a = |image: &ImageReport| {
+        let facts = image.advisories.as_ref();
+        facts.is_some_and(
+            |facts| matches!(&facts.health, Health::Graded { grade, .. } if *grade == Grade::A),
+        )
+    };
+    let report = Report {
+        kind: ReportKind::Advisories,
+        passed: images.iter().all(is_a),
+        images,
+        lints: Vec::new(),
+        sources: Vec::new(),
+        dockerfile: None,
+        pushed: None,
+        created: wanted.now,
+        documented: wanted.as_of.timestamp(),
+        baseline: None,
+    };
+    let mut text = Vec::new();
+    reporter
+        .write(&report, &mut text)
+        .map_err(|source| Error::Report {
+            what: "to standard output".to_owned(),
+            source,
+        })?;
+    Ok(text)
+}
+
+fn images(
+    wanted: &For<'_>,
+    advisories: &Advisories,
+    reach: &Reach,
+) -> Result<Vec<ImageReport>, Error> {
+    let usage = |text: String| super::usage(text, "");
+    let name = &wanted.args.image;
+    let transport: Transport = name
+        .parse()
+        .map_err(|error: crate::layout::TransportError| usage(error.to_string()))?;
+    let opened = gather::open(&transport, reach)?;
+    let platforms = wanted.args.platform.iter().map(|text| text.parse());
+    let platforms: Vec<Platform> = platforms
+        .collect::<Result<_, PlatformError>>()
+        .map_err(|error| usage(error.to_string()))?;
+    let mut found: Vec<ResolvedImage> = Vec::new();
+    if platforms.is_empty() {
+        found = resolve(opened.source(), None)?.images;
+    }
+    for platform in &platforms {
+        found.extend(resolve(opened.source(), Some(platform))?.images);
+    }
+    let options = ScanOptions {
+        cancel: reach.registry.cancel.clone(),
+        ..ScanOptions::default()
+    };
+    let report = |image: &ResolvedImage| {
+        let list = PackageList::read(opened.source(), image, &advisories.cache, &options, &Quiet)?;
+        let count = match &list {
+            Fact::Known(list) => list.packages(),
+            Fact::Unmet(reason) => return Err(usage(format!("{name}: {reason}"))),
+        };
+        match advisories.facts(list, MAX_AGE, Severity::Important) {
+            Fact::Known(facts) => Ok(ImageReport {
+                image: ImageIdentity {
+                    reference: name.clone(),
+                    digest: Some(image.descriptor.digest().clone()),
+                    config_digest: Some(image.manifest.config().digest().clone()),
+                    platform: Some(image.platform.clone()),
+                    tag: transport.tag(),
+                },
+                assessments: Vec::new(),
+                packages_count: Some(count),
+                advisories: Some(facts),
+                contents: None,
+                base: None,
+                fallback: None,
+                timings: Vec::new(),
+            }),
+            Fact::Unmet(reason) => Err(usage(reason)),
+        }
+    };
+    found.iter().map(report).collect()
+}
+
+/// Days that the data may be old for a grade, as in a scan without configuration.
+const MAX_AGE: i64 = crate::plan::DEFAULT_MAX_AGE;

@@ -1,0 +1,38 @@
+//! Options that lay an image beside another one or beside the advisories.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+
+/// What an image is compared with.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Scan options")]
+pub struct CompareArgs {
+    /// Compare with an earlier report of `--format json`, or with another image, such as the
+    /// published one, which is assessed too: findings are told as new, fixed or unchanged
+    #[arg(long, value_name = "REPORT|IMAGE", value_hint = ValueHint::FilePath)]
+    pub baseline: Option<String>,
+    /// What makes the run fail: `any` finding that blocks, which is also what a push goes by, or
+    /// those alone that are `new` against the baseline
+    #[arg(long, value_name = "any|new")]
+    pub fail_on: Option<String>,
+}
+
+/// `plimsoll advisories for`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ForArgs {
+    /// Image, by transport as `plimsoll scan` takes it
+    pub image: String,
+    /// Platform to take from an index, such as `linux/amd64`; every one when absent; repeatable
+    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// Grade as of this day (UTC, `YYYY-MM-DD`) instead of now, with the advisories that are known
+    #[arg(long, value_name = "DATE")]
+    pub as_of: Option<jiff::civil::Date>,
+    /// Read the layers although their package list is kept in the cache directory
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub database: Option<PathBuf>,
+}

@@ -1,0 +1,477 @@
+//! The embedded engine end to end: what a step sees and cannot reach, limits, users without
+//! privileges, containers without privileges, and what is left when something is killed.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test makes files, runs programs and may panic"
+)]
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use crate::support::{Ran, has_program, plimsoll_command, skipped};
+
+const APPLETS: &[&str] = &[
+    "cat", "chmod", "dd", "echo", "env", "false", "grep", "head", "hostname", "id", "kill", "ln",
+    "ls", "mkdir", "mount", "ps", "pwd", "rm", "setsid", "sh", "sleep", "stat", "test", "touch",
+    "tr", "true", "wc", "yes",
+];
+
+/// A repository with a shell to start from, a cache of its own, and a place for the image.
+struct Project {
+    dir: TempDir,
+    /// every process of a build can be told by it
+    mark: String,
+}
+
+fn busybox() -> Option<PathBuf> {
+    let places = ["/bin/busybox", "/usr/bin/busybox"];
+    places
+        .map(PathBuf::from)
+        .into_iter()
+        .find(|path| path.exists())
+}
+
+impl Project {
+    fn new(test: &str, steps: &str) -> Option<Self> {
+        let Some(busybox) = busybox() else {
+            skipped(test, "no static busybox");
+            return None;
+        };
+        let dir = tempfile::Builder::new()
+            .prefix("plimsoll-embedded-")
+            .tempdir()
+            .unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let bin = dir.path().join("bb/bin");
+        fs::create_dir_all(&bin).unwrap();
+        fs::create_dir(dir.path().join("bb/etc")).unwrap();
+        fs::create_dir(dir.path().join(".git")).unwrap();
+        fs::copy(busybox, bin.join("busybox")).unwrap();
+        for applet in APPLETS {
+            symlink("busybox", bin.join(applet)).unwrap();
+        }
+        let passwd = "root:x:0:0::/root:/bin/sh\nbob:x:1000:1000::/home/bob:/bin/sh\n";
+        fs::write(dir.path().join("bb/etc/passwd"), passwd).unwrap();
+        fs::write(
+            dir.path().join("bb/etc/group"),
+            "root:x:0:\nextra:x:2000:bob\n",
+        )
+        .unwrap();
+        let mark = dir.path().file_name().unwrap().to_str().unwrap().to_owned();
+        let project = Self { dir, mark };
+        project.dockerfile(steps);
+        Some(project)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn dockerfile(&self, steps: &str) {
+        fs::write(
+            self.path("Dockerfile"),
+            format!("FROM scratch\nCOPY bb /\n{steps}"),
+        )
+        .unwrap();
+    }
+
+    fn limits(&self, limits: &str) {
+        fs::write(
+            self.path("plimsoll.yaml"),
+            format!("build:\n  limits: {{ {limits} }}\n"),
+        )
+        .unwrap();
+    }
+
+    fn command(&self) -> Command {
+        let cache = self.path("cache");
+        let _ = fs::remove_dir_all(self.path("out"));
+        let mut command = plimsoll_command(self.dir.path(), &["build", "--engine", "embedded"]);
+        command
+            .arg("--cache-dir")
+            .arg(cache)
+            .args(["--output", "out", "--progress", "plain"]);
+        command
+    }
+
+    fn build(&self) -> Ran {
+        Ran::of(&self.command().output().unwrap())
+    }
+
+    /// Paths in all layers together, and whiteouts.
+    fn paths(&self) -> Vec<String> {
+        let blobs = self.path("out/blobs/sha256");
+        let mut paths = Vec::new();
+        for blob in fs::read_dir(blobs).unwrap() {
+            let listed = Command::new("tar")
+                .arg("tf")
+                .arg(blob.unwrap().path())
+                .output()
+                .unwrap();
+            if listed.status.success() {
+                let text = String::from_utf8(listed.stdout).unwrap();
+                paths.extend(
+                    text.lines()
+                        .map(|line| line.trim_end_matches('/').to_owned()),
+                );
+            }
+        }
+        paths
+    }
+
+    /// Nothing of a build is left: no process, no mount, nothing half done.
+    fn assert_nothing_is_left(&self, when: &str) {
+        let end = Instant::now() + Duration::from_secs(5);
+        let mut processes = self.processes();
+        while !processes.is_empty() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+            processes = self.processes();
+        }
+        assert!(processes.is_empty(), "{when}: {processes:?}");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(&self.mark), "{when}: {mounts}");
+    }
+
+    /// Processes that have the project's directory among their arguments, environment or mounts.
+    fn processes(&self) -> Vec<(i32, String)> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let Some(pid) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
+                continue;
+            };
+            let read = |name: &str| {
+                let bytes = fs::read(entry.path().join(name)).unwrap_or_default();
+                String::from_utf8_lossy(&bytes).replace('\0', " ")
+            };
+            let command = read("cmdline");
+            let ours = [&command, &read("mountinfo"), &read("environ")];
+            if ours.iter().any(|text| text.contains(&self.mark)) {
+                found.push((pid, command));
+            }
+        }
+        found
+    }
+}
+
+fn root(test: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        skipped(test, "only root can do this");
+    }
+    root
+}
+
+#[test]
+fn a_step_sees_what_docker_build_shows_it() {
+    let steps = r#"RUN test "$(id -u):$(id -g)" = 0:0 && test "$HOME" = /root && test "$(pwd)" = /
+RUN test "$(hostname)" = buildkitsandbox && grep -q buildkitsandbox /etc/hosts
+RUN test "$(stat -c %a /dev/shm)" = 1777 && test -c /dev/null && test -e /dev/pts/ptmx
+RUN grep -q '^NoNewPrivs:.0' /proc/self/status && grep -q '^CapEff:.00000000a00425fb' /proc/self/status
+RUN test "$(grep -c . /proc/self/status)" -gt 5 && test "$(ls -d /proc/[0-9]* | wc -l)" -lt 9
+USER bob
+RUN test "$(id -u) $(id -G)" = "1000 1000 2000" && test "$HOME" = /home/bob
+RUN grep -q '^CapEff:.0000000000000000' /proc/self/status
+USER 1234
+WORKDIR /made/here
+RUN test "$(id -u):$(id -g)" = 1234:0 && test "$HOME" = / && test "$(pwd)" = /made/here
+USER root
+RUN --network=none test "$(grep -c : /proc/net/dev)" = 1 && grep -q lo: /proc/net/dev
+"#;
+    let Some(project) = Project::new("step", steps) else {
+        return;
+    };
+    let ran = project.build();
+    assert_eq!(ran.code, 0, "{ran}");
+    project.assert_nothing_is_left("after a build");
+    let paths = project.paths();
+    for stub in ["etc/hosts", "etc/resolv.conf", "dev/null", "dev/shm"] {
+        assert!(!paths.iter().any(|path| path == stub), "{stub} stayed");
+    }
+}
+
+#[test]
+fn mount_points_are_not_left_in_the_image_and_caches_are_kept() {
+    let steps = "RUN --mount=type=cache,target=/c/d touch /c/d/kept\n\
+        RUN --mount=type=cache,target=/c/d --mount=type=tmpfs,target=/t/m test -f /c/d/kept && touch /t/m/x\n\
+        RUN --mount=type=secret,id=word,target=/s/word test \"$(cat /s/word)\" = hunter22 && ! echo x > /s/word\n\
+        RUN --mount=type=secret,id=word,env=WORD test \"$WORD\" = hunter22\n";
+    let Some(project) = Project::new("mounts", steps) else {
+        return;
+    };
+    fs::write(project.path("word"), "hunter22").unwrap();
+    let output = project
+        .command()
+        .args(["--secret", "id=word,src=word"])
+        .output()
+        .unwrap();
+    let ran = Ran::of(&output);
+    assert_eq!(ran.code, 0, "{ran}");
+    for path in project.paths() {
+        let first = path.split('/').next().unwrap();
+        assert!(!["c", "s", "t"].contains(&first), "{path} stayed");
+    }
+    for place in ["cache", "out"] {
+        let found = Command::new("grep")
+            .args(["-rlF", "hunter22"])
+            .arg(project.path(place))
+            .output();
+        let found = String::from_utf8(found.unwrap().stdout).unwrap();
+        assert_eq!(found, "", "the secret lies in {place}");
+    }
+}
+
+#[test]
+fn a_step_reaches_nothing_of_the_machine() {
+    let steps = r"RUN ! cat /proc/1/root/MARKER
+RUN ! echo b > /proc/sysrq-trigger
+RUN ! mount -t tmpfs none /tmp
+RUN ! ls /MARKER
+RUN rm -f /etc/resolv.conf; ln -s /../../outside /etc/resolv.conf
+RUN cat /etc/resolv.conf
+RUN --mount=type=tmpfs,target=/etc/resolv.conf/../../../up true
+RUN ln -s /../../../out /link
+RUN --mount=type=cache,target=/link/x touch /link/x/y
+RUN (setsid sleep 987 &) ; echo started
+RUN head -c 20000000 /dev/zero | tr '\0' x
+";
+    let Some(project) = Project::new("hostile", steps) else {
+        return;
+    };
+    fs::write(project.path("secret-of-the-host"), "x").unwrap();
+    let marker = project.path("secret-of-the-host").display().to_string();
+    project.dockerfile(&steps.replace("/MARKER", &marker));
+    let started = Instant::now();
+    let ran = project.build();
+    assert_eq!(ran.code, 0, "exit {}", ran.code);
+    assert!(started.elapsed() < Duration::from_secs(300));
+    project.assert_nothing_is_left("after a daemon");
+    assert!(!Path::new("/outside").exists() && !Path::new("/out").exists());
+    assert!(
+        !project
+            .paths()
+            .iter()
+            .any(|path| path == "outside" || path.starts_with("out/"))
+    );
+}
+
+#[test]
+fn a_step_that_passes_a_limit_ends_with_its_name() {
+    let Some(project) = Project::new("limits", "") else {
+        return;
+    };
+    for (limit, step, word) in [
+        ("timeout: 2s", "RUN sleep 600", "build.limits.timeout"),
+        ("disk: 20m", "RUN yes > /full", "build.limits.disk"),
+        (
+            "disk: 20m",
+            "RUN i=0; while true; do i=$((i+1)); head -c 1000000 /dev/zero > /f$i; done",
+            "build.limits.disk",
+        ),
+        (
+            "pids: 40",
+            "RUN f() { f | f & }; f; sleep 600",
+            "build.limits.pids",
+        ),
+    ] {
+        project.limits(limit);
+        project.dockerfile(step);
+        let started = Instant::now();
+        let ran = project.build();
+        assert_ne!(ran.code, 0, "{limit}: {ran}");
+        assert!(ran.stderr.contains(word), "{limit}: {ran}");
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "{limit}: {:?}",
+            started.elapsed()
+        );
+        project.assert_nothing_is_left(limit);
+    }
+}
+
+/// Starts a build and waits until a step says `here`.
+fn started(project: &Project) -> std::process::Child {
+    let mut child = project
+        .command()
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let said = lines
+        .by_ref()
+        .map_while(Result::ok)
+        .any(|line| line.ends_with("here"));
+    assert!(said, "the step never started");
+    // Nobody reads the rest, but the pipe must stay open.
+    std::thread::spawn(move || lines.count());
+    child
+}
+
+#[test]
+fn who_interrupts_waits_for_seconds_at_most_and_leaves_nothing() {
+    let Some(project) = Project::new(
+        "interrupt",
+        "RUN trap '' TERM; echo here; sleep 600; sleep 600",
+    ) else {
+        return;
+    };
+    let mut child = started(&project);
+    let began = Instant::now();
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130), "{status}");
+    assert!(
+        began.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        began.elapsed()
+    );
+    project.assert_nothing_is_left("after an interrupt");
+}
+
+#[test]
+fn whoever_is_killed_nothing_is_left_and_the_next_build_is_right() {
+    let steps = "RUN echo one > /one\nRUN echo here; sleep 0.3; echo two > /two\nRUN sleep 0.2; echo three > /three\n";
+    let Some(project) = Project::new("killed", steps) else {
+        return;
+    };
+    let rounds = std::env::var("PLIMSOLL_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let rounds: u64 = rounds.unwrap_or(4);
+    for round in 0..rounds {
+        project.dockerfile(&format!("ENV ROUND={round}\n{steps}"));
+        let mut child = project
+            .command()
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(20 + (round * 137) % 1500));
+        // The engine itself, or one of the processes below it.
+        let victims = project.processes();
+        let pick = usize::try_from(round).unwrap() % victims.len().max(1);
+        let victim = victims
+            .get(pick)
+            .map_or(child.id().try_into().unwrap(), |(pid, _)| *pid);
+        let pid = rustix::process::Pid::from_raw(victim).unwrap();
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        child.wait().unwrap();
+        project.assert_nothing_is_left(&format!("round {round}, {victims:?}, killed {victim}"));
+        let ran = project.build();
+        assert_eq!(ran.code, 0, "round {round}: {ran}");
+        let paths = project.paths();
+        for file in ["one", "two", "three"] {
+            let count = paths.iter().filter(|path| *path == file).count();
+            assert_eq!(count, 1, "round {round}: {file}");
+        }
+        let left: Vec<_> = fs::read_dir(project.path("cache/tmp"))
+            .unwrap()
+            .flatten()
+            .collect();
+        assert!(left.is_empty(), "round {round}: {left:?}");
+    }
+}
+
+/// The binary where everybody can run it.
+fn public_binary(dir: &Path) -> PathBuf {
+    let binary = dir.join("plimsoll");
+    fs::copy(env!("CARGO_BIN_EXE_plimsoll"), &binary).unwrap();
+    fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
+    binary
+}
+
+fn as_user(project: &Project, id: u32) -> Ran {
+    let binary = public_binary(project.dir.path());
+    let mut command = Command::new("setpriv");
+    command
+        .args([
+            format!("--reuid={id}"),
+            format!("--regid={id}"),
+            "--clear-groups".to_owned(),
+        ])
+        .arg("--")
+        .arg(binary)
+        .args([
+            "build",
+            "--engine",
+            "embedded",
+            "--output",
+            "out",
+            "--progress",
+            "plain",
+        ])
+        .arg("--cache-dir")
+        .arg(project.path("cache"))
+        .current_dir(project.dir.path())
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin");
+    Ran::of(&command.output().unwrap())
+}
+
+/// Namespaces may be forbidden to users; then that must be said.
+fn allowed(ran: &Ran) -> bool {
+    if ran.code == 0 {
+        return true;
+    }
+    assert!(
+        ran.stderr.contains("does not let it isolate steps"),
+        "{ran}"
+    );
+    assert!(ran.stderr.contains("hint:"), "{ran}");
+    false
+}
+
+#[test]
+fn a_user_without_privileges_and_without_subordinate_ids_builds_what_needs_one_id() {
+    if !root("single id") || !has_program("setpriv") {
+        return;
+    }
+    let steps = "RUN test \"$(id -u)\" = 0 && echo built > /built\n";
+    let Some(project) = Project::new("single id", steps) else {
+        return;
+    };
+    let ran = as_user(&project, 54_321);
+    if allowed(&ran) {
+        assert!(ran.stderr.contains("one user id"), "{ran}");
+        assert!(project.paths().iter().any(|path| path == "built"));
+    }
+    project.assert_nothing_is_left("as a user");
+}
+
+#[test]
+fn a_user_with_subordinate_ids_builds_with_other_owners() {
+    if !root("subordinate ids") || !has_program("setpriv") || !has_program("newuidmap") {
+        return;
+    }
+    let steps = "RUN touch /owned && chmod 600 /owned\nUSER bob\nRUN test \"$(id -u)\" = 1000\n";
+    let Some(project) = Project::new("subordinate ids", steps) else {
+        return;
+    };
+    let name = "plimsoll-test";
+    let made = Command::new("useradd")
+        .args(["--no-create-home", "--uid", "54322", name])
+        .status();
+    assert!(made.unwrap().success());
+    let ran = as_user(&project, 54_322);
+    let gone = Command::new("userdel").arg(name).status();
+    assert!(gone.unwrap().success());
+    if allowed(&ran) {
+        assert!(!ran.stderr.contains("one user id"), "{ran}");
+    }
+    project.assert_nothing_is_left("as a user");
+}
