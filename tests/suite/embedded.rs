@@ -18,7 +18,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::{Ran, has_program, plimsoll_command, skipped};
+use crate::support::{Ran, docker_is_there, has_program, plimsoll_command, skipped};
 
 const APPLETS: &[&str] = &[
     "cat", "chmod", "dd", "echo", "env", "false", "grep", "head", "hostname", "id", "kill", "ln",
@@ -240,9 +240,7 @@ fn a_step_reaches_nothing_of_the_machine() {
 RUN ! echo b > /proc/sysrq-trigger
 RUN ! mount -t tmpfs none /tmp
 RUN ! ls /MARKER
-RUN rm -f /etc/resolv.conf; ln -s /../../outside /etc/resolv.conf
 RUN cat /etc/resolv.conf
-RUN --mount=type=tmpfs,target=/etc/resolv.conf/../../../up true
 RUN ln -s /../../../out /link
 RUN --mount=type=cache,target=/link/x touch /link/x/y
 RUN (setsid sleep 987 &) ; echo started
@@ -251,6 +249,7 @@ RUN head -c 20000000 /dev/zero | tr '\0' x
     let Some(project) = Project::new("hostile", steps) else {
         return;
     };
+    symlink("/../../outside", project.path("bb/etc/resolv.conf")).unwrap();
     fs::write(project.path("secret-of-the-host"), "x").unwrap();
     let marker = project.path("secret-of-the-host").display().to_string();
     project.dockerfile(&steps.replace("/MARKER", &marker));
@@ -474,4 +473,110 @@ fn a_user_with_subordinate_ids_builds_with_other_owners() {
         assert!(!ran.stderr.contains("one user id"), "{ran}");
     }
     project.assert_nothing_is_left("as a user");
+}
+
+/// A container image with a shell and what the binary is linked with, in the Docker Engine.
+fn bare_image(project: &Project) -> String {
+    let root = project.path("bare");
+    for directory in ["bin", "etc", "tmp", "proc", "sys", "dev", "lib64"] {
+        fs::create_dir_all(root.join(directory)).unwrap();
+    }
+    fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
+    let linked = Command::new("ldd")
+        .arg(env!("CARGO_BIN_EXE_plimsoll"))
+        .output()
+        .unwrap();
+    let linked = String::from_utf8(linked.stdout).unwrap();
+    for library in linked
+        .split_ascii_whitespace()
+        .filter(|word| word.starts_with('/'))
+    {
+        let place = root.join(library.trim_start_matches('/'));
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        fs::copy(library, place).unwrap();
+    }
+    let archive = project.path("bare.tar");
+    let packed = Command::new("tar")
+        .arg("cf")
+        .arg(&archive)
+        .arg("-C")
+        .arg(&root)
+        .arg(".")
+        .status();
+    assert!(packed.unwrap().success());
+    let name = format!("plimsoll-test-{}:1", std::process::id());
+    let imported = Command::new("docker")
+        .arg("import")
+        .arg(archive)
+        .arg(&name)
+        .output()
+        .unwrap();
+    assert!(imported.status.success());
+    name
+}
+
+#[test]
+fn in_a_container_without_privileges_steps_run_in_a_chroot_or_it_says_what_is_missing() {
+    if !docker_is_there() {
+        return;
+    }
+    let steps = "RUN test \"$(id -u)\" = 0 && test -f /etc/hosts && echo built > /built\n\
+        RUN --mount=type=cache,target=/c/d --mount=type=tmpfs,target=/t touch /c/d/kept /t/x && echo x > /dev/null\n\
+        RUN --mount=type=cache,target=/c/d --mount=type=secret,id=word test -f /c/d/kept && test \"$(cat /run/secrets/word)\" = hunter22\n\
+        RUN (setsid sleep 600 &); echo left\nUSER bob\nWORKDIR /w/x\nRUN test \"$(id -u) $(pwd)\" = \"1000 /w/x\"\n";
+    let Some(project) = Project::new("container", steps) else {
+        return;
+    };
+    fs::write(project.path("word"), "hunter22").unwrap();
+    public_binary(project.dir.path());
+    let image = bare_image(&project);
+    let build = |user: &str| {
+        let mut command = Command::new("docker");
+        command.args(["run", "--rm", "--user", user, "--workdir", "/w", "--volume"]);
+        command
+            .arg(format!("{}:/w", project.dir.path().display()))
+            .arg(&image);
+        command.args([
+            "/w/plimsoll",
+            "build",
+            "--engine",
+            "embedded",
+            "--cache-dir",
+            "/w/cache",
+        ]);
+        command.args([
+            "--output",
+            "out",
+            "--progress",
+            "plain",
+            "--secret",
+            "id=word,src=word",
+        ]);
+        Ran::of(&command.output().unwrap())
+    };
+    let (root, user) = (build("0"), build("1000"));
+    let _ = Command::new("docker")
+        .args(["rmi", "--force", &image])
+        .output();
+    assert_eq!(root.code, 0, "{root}");
+    assert!(root.stderr.contains("isolation is weaker"), "{root}");
+    let paths = project.paths();
+    assert!(paths.iter().any(|path| path == "built"), "{paths:?}");
+    for path in &paths {
+        let first = path.split('/').next().unwrap();
+        assert!(
+            !["c", "t", "run"].contains(&first) && path != "dev/null",
+            "{path} stayed"
+        );
+    }
+    assert_ne!(user.code, 0, "{user}");
+    assert!(
+        user.stderr.contains("does not let it isolate steps") && user.stderr.contains("hint:"),
+        "{user}"
+    );
+    let left: Vec<_> = fs::read_dir(project.path("cache/tmp"))
+        .unwrap()
+        .flatten()
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -17,6 +17,8 @@ use crate::engine::Limits;
 const LOOK: Duration = Duration::from_millis(100);
 /// Between two measurements of a layer although the file system lost no room.
 const MEASURE: Duration = Duration::from_secs(5);
+/// What the kernel calls an overlay.
+const OVERLAY: i64 = 0x794c_7630;
 /// The kernel's signal for a file that grew too large.
 const SIGXFSZ: i32 = 25;
 /// What a shell reports for a command that ended so.
@@ -151,19 +153,14 @@ fn used(directory: &Path, enough: u64) -> u64 {
     sum
 }
 
-/// The directory that an overlay at `root` writes to; `root` itself when it is none.
-#[expect(clippy::disallowed_methods, reason = "the kernel says so in a file")]
+/// The directory that an overlay at `root` writes to: the snapshot's, beside it; `root` itself when it
+/// is none.
 fn upper(root: &Path) -> PathBuf {
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let wanted = root.to_string_lossy();
-    let line = mounts.lines().rev().find(|line| {
-        line.split(' ').nth(4).is_some_and(|point| point == wanted) && line.contains(" - overlay ")
-    });
-    let option = line.and_then(|line| {
-        let options = line.rsplit(' ').next()?;
-        options
-            .split(',')
-            .find_map(|option| option.strip_prefix("upperdir="))
-    });
-    option.map_or_else(|| root.to_owned(), PathBuf::from)
+    let overlay = rustix::fs::statfs(root).is_ok_and(|stat| stat.f_type == OVERLAY);
+    let beside = root.with_file_name("upper");
+    if overlay && beside.is_dir() {
+        beside
+    } else {
+        root.to_owned()
+    }
 }

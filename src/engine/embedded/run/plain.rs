@@ -73,7 +73,6 @@ pub(super) fn run(task: &Task, socket: &mut UnixStream) -> Result<WaitStatus, Fa
         .arg0("plimsoll")
         .arg(crate::engine::embedded::worker::ROOT)
         .env_clear()
-        .process_group(0)
         .stdin(Stdio::piped());
     let mut child = tried("run the command", child.spawn())?;
     let pid = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));

@@ -41,10 +41,16 @@ pub(super) fn advice() -> String {
             .any(|line| line.starts_with("Seccomp:") && line.ends_with('2'))
     });
     if filtered {
-        "this container's seccomp filter or capabilities forbid it: run the container as root, or with \
-         `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`, or give it a Docker \
-         socket and `--engine docker`"
-            .to_owned()
+        let root = if nix::unistd::geteuid().is_root() {
+            ""
+        } else {
+            "as root, or "
+        };
+        format!(
+            "this container's seccomp filter or capabilities forbid it: run the container {root}with \
+             `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`, or give it a \
+             Docker socket and `--engine docker`"
+        )
     } else {
         "run as root, or where user namespaces are allowed, or with a Docker Engine or BuildKit in reach"
             .to_owned()
