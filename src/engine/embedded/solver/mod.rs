@@ -18,7 +18,11 @@ mod vertex;
 #[cfg(test)]
 mod tests;
 
-use std::{num::NonZeroUsize, path::Path, sync::mpsc};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::mpsc,
+};
 
 use serde::{Deserialize, Serialize};
 
