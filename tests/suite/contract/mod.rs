@@ -8,6 +8,7 @@
 
 mod bases;
 mod case;
+mod hostile;
 mod tree;
 
 use std::{
@@ -22,8 +23,8 @@ use std::{
 
 use plimsoll::{
     engine::{
-        BuildError, BuildEvent, BuildEvents, Cancel, Engine, EngineChoice, EngineEnvironment,
-        connect,
+        BuildError, BuildEvent, BuildEvents, BuildPlan, Cancel, Engine, EngineChoice,
+        EngineEnvironment, connect, embedded::Embedded,
     },
     registry::{RegistryOptions, auth::AuthStore},
 };
@@ -178,7 +179,10 @@ fn a_real_buildkit_gives_the_recorded_answers() {
     };
     let bases = Bases::new(&busybox);
     let cases = wanted();
-    let engine = || connect(EngineChoice::BuildKit, &environment).unwrap();
+    let engine = || {
+        let registry = RegistryOptions::default();
+        connect(EngineChoice::BuildKit, &environment, &registry).unwrap()
+    };
     let answers = run(&cases, &bases, 4, &engine, &|_| {});
     if std::env::var("PLIMSOLL_CONTRACT_RECORD").is_ok_and(|value| value == "1") {
         return record(&cases, &answers);

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::{
     Tree, exec,
-    failure::{file_failure, store_failure},
-    keys::is_link,
+    failure::{dockerfile, file_failure, store_failure},
+    keys::{canonical, is_link},
     options,
     shared::{Output, Shared, base_of},
 };
@@ -13,12 +13,13 @@ use crate::{
     engine::{
         BuildError, StepState,
         embedded::{
+            fetch::{self, FetchError, FetchOptions},
             files,
             graph::{FileOp, Op, Vertex},
             store::Layer,
         },
     },
-    oci::Digest,
+    oci::{Digest, sha256},
 };
 
 impl Shared<'_> {
@@ -28,7 +29,7 @@ impl Shared<'_> {
             return Ok(Output::Tree(Tree::default()));
         };
         match &vertex.op {
-            Op::Http(_) | Op::Git(_) => self.timed(id, || self.fetch(id, vertex)),
+            Op::Http(_) | Op::Git(_) => self.timed(id, || self.fetch(vertex)),
             _ => self.step(id, vertex).map(Output::Tree),
         }
     }
@@ -122,16 +123,32 @@ impl Shared<'_> {
             .map_err(|error| store_failure(self.job, Some(vertex), &error))
     }
 
-    fn fetch(&self, _id: usize, vertex: &Vertex) -> Result<Output, BuildError> {
-        let what = match &vertex.op {
-            Op::Git(_) => "git repositories as sources of ADD",
-            _ => "addresses as sources of ADD",
+    /// A source that is in no layer, in a directory of its own.
+    fn fetch(&self, vertex: &Vertex) -> Result<Output, BuildError> {
+        let into = self
+            .store
+            .temporary_dir()
+            .map_err(|error| store_failure(self.job, Some(vertex), &error))?;
+        let options = FetchOptions {
+            http: self.job.registry.clone(),
+            cache: Some(self.job.cache_dir.join("downloads")),
+            ssh_agent: self.job.plan.ssh.get("default").cloned(),
+            cancel: self.cancel.clone(),
+            ..FetchOptions::default()
         };
-        Err(BuildError::Unsupported {
-            engine: self.job.engine.clone(),
-            what: what.to_owned(),
-            hint: Some("fetch it in a RUN, or build with BuildKit".to_owned()),
-        })
+        let fetched = match &vertex.op {
+            Op::Http(source) => {
+                fetch::http(source, &into, &options).map(|digest| digest.to_string())
+            }
+            Op::Git(source) => fetch::git(source, &into, &options),
+            _ => Ok(String::new()),
+        };
+        let what = fetched.map_err(|error| match error {
+            FetchError::Interrupted => BuildError::Interrupted,
+            error => dockerfile(self.job, Some(vertex), error.to_string()),
+        })?;
+        let digest = sha256(format!("{} {what}", canonical(&vertex.op)).as_bytes());
+        Ok(Output::Directory(into, digest))
     }
 }
 
