@@ -365,7 +365,7 @@ struct Counted<'c, R> {
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.cancel.is_cancelled() {
-            return Err(io::Error::new(io::ErrorKind::Other, "interrupted"));
+            return Err(io::Error::other("interrupted"));
         }
         let n = self.from.read(buf)?;
         self.done += n as u64;

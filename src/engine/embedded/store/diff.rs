@@ -23,7 +23,7 @@ pub(crate) type Since = Option<(i64, i64)>;
 /// Writes the changes that an overlay's upper directory holds over `lowers` (top first).
 pub(crate) fn overlay(
     upper: &Dir,
-    lowers: Vec<Dir>,
+    lowers: &[Dir],
     out: &mut LayerWriter<'_>,
 ) -> Result<(), StoreError> {
     let mut walk = Walk {
@@ -32,7 +32,7 @@ pub(crate) fn overlay(
         parents: Vec::new(),
         since: None,
     };
-    walk.upper(upper, &lowers, &mut Vec::new())
+    walk.upper(upper, lowers, &mut Vec::new())
 }
 
 /// Writes the changes from one complete tree to another.

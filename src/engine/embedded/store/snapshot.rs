@@ -294,7 +294,7 @@ impl Snapshot<'_> {
                     .rev()
                     .map(|path| Dir::open(path).map_err(StoreError::io(path)))
                     .collect();
-                diff::overlay(&new, top_first?, &mut writer)?;
+                diff::overlay(&new, &top_first?, &mut writer)?;
             }
         }
         if writer.entries() == 0 {
