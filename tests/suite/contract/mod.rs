@@ -167,7 +167,12 @@ fn a_real_buildkit_gives_the_recorded_answers() {
         for part in cases.chunks(cases.len().div_ceil(4).max(1)) {
             let (bases, answers, environment) = (&bases, &answers, &environment);
             scope.spawn(move || {
-                let engine = connect(EngineChoice::Auto, environment).unwrap();
+                let engine = connect(
+                    EngineChoice::Auto,
+                    environment,
+                    &plimsoll::registry::RegistryOptions::default(),
+                )
+                .unwrap();
                 let base = tree::files_of(&bases.layout("base"));
                 for case in part {
                     let answer = build(case, engine.as_ref(), bases, &base);
