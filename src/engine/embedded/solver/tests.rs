@@ -306,8 +306,7 @@ fn a_failure_has_its_line_and_stops_the_rest() {
 #[test]
 fn a_missing_file_fails_before_anything_runs() {
     let runner = Words::default();
-    let (built, _) =
-        Project::new("FROM scratch\nRUN write /a 1\nCOPY nothing /\n").build(&runner);
+    let (built, _) = Project::new("FROM scratch\nRUN write /a 1\nCOPY nothing /\n").build(&runner);
     let Err(BuildError::Dockerfile(failure)) = built else {
         panic!("{built:?}")
     };
@@ -329,7 +328,9 @@ fn a_secret_is_in_no_file_of_the_cache() {
         let entry = entry.unwrap();
         if entry.file_type().is_file() {
             let bytes = fs::read(entry.path()).unwrap();
-            let found = bytes.windows(value.len()).any(|part| part == value.as_bytes());
+            let found = bytes
+                .windows(value.len())
+                .any(|part| part == value.as_bytes());
             assert!(!found, "{}", entry.path().display());
         }
     }
@@ -342,7 +343,12 @@ fn a_secret_is_in_no_file_of_the_cache() {
     project.plan.secrets.clear();
     project.plan.no_cache = true;
     let (built, _) = project.build(&runner);
-    assert!(built.unwrap_err().to_string().contains("secret s: not found"));
+    assert!(
+        built
+            .unwrap_err()
+            .to_string()
+            .contains("secret s: not found")
+    );
 }
 
 #[test]
@@ -424,7 +430,9 @@ fn two_builds_share_a_cache_directory() {
 #[test]
 fn a_link_copy_does_not_depend_on_what_is_below() {
     let dockerfile = |text: &str| {
-        format!("FROM scratch AS a\nRUN write /f 1\nFROM scratch\nRUN write /x {text}\nCOPY --link --from=a /f /f\nRUN seen /f;seen /x\n")
+        format!(
+            "FROM scratch AS a\nRUN write /f 1\nFROM scratch\nRUN write /x {text}\nCOPY --link --from=a /f /f\nRUN seen /f;seen /x\n"
+        )
     };
     let mut project = Project::new(&dockerfile("1"));
     let runner = Words::default();
