@@ -184,7 +184,7 @@ impl StepRunner {
             cwd: step.cwd.clone(),
             uid: identity.uid,
             gid: identity.gid,
-            groups: identity.groups,
+            groups: with_own(identity.gid, identity.groups),
             mounts,
             alone,
             file_size: self.limits.disk,
