@@ -478,3 +478,11 @@ fn hosts(added: &IndexMap<String, String>) -> String {
     }
     text
 }
+
+/// `BuildKit` gives a process its own group among the additional ones, too.
+fn with_own(gid: u32, mut groups: Vec<u32>) -> Vec<u32> {
+    if !groups.contains(&gid) {
+        groups.insert(0, gid);
+    }
+    groups
+}
