@@ -34,7 +34,7 @@ fn walk(root: &Path, of: &Descriptor, depth: usize) -> Result<(), SourceError> {
         }
         DocumentKind::Manifest => {
             let manifest: ImageManifest =
-                serde_json::from_slice(&document(root, of)?).map_err(broken)?;
+                crate::oci::read_document(&document(root, of)?).map_err(broken)?;
             present(root, manifest.config())?;
             manifest
                 .layers()

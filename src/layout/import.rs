@@ -108,7 +108,7 @@ fn original_manifest(
             continue;
         };
         let bytes = index.bytes(span, MAX_MANIFEST, &name)?;
-        let Ok(manifest) = serde_json::from_slice::<ImageManifest>(&bytes) else {
+        let Ok(manifest) = crate::oci::read_document::<ImageManifest>(&bytes) else {
             continue;
         };
         let same =

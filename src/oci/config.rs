@@ -50,10 +50,15 @@ pub struct Config {
     pub volumes: Option<IndexMap<String, serde_json::Value>>,
 }
 
+fn or_none<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<DiffId>, D::Error> {
+    Ok(Option::<Vec<DiffId>>::deserialize(from)?.unwrap_or_default())
+}
+
 /// `rootfs` of the image configuration.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 pub struct RootFs {
-    /// digests of the uncompressed layers, base first
+    /// digests of the uncompressed layers, base first; `BuildKit` writes `null` for none
+    #[serde(deserialize_with = "or_none")]
     pub diff_ids: Vec<DiffId>,
 }
 

@@ -71,20 +71,23 @@ pub(super) fn parse<T: serde::de::DeserializeOwned>(
     raw: &RawManifest,
     kind: &str,
 ) -> Result<T, SourceError> {
-    serde_json::from_slice(&raw.bytes)
-        .or_else(|fault| without_layers(raw).ok_or(fault))
-        .map_err(|e| SourceError::Malformed {
-            what: format!("{kind} {}", raw.digest),
-            reason: e.to_string(),
-        })
+    read(&raw.bytes).map_err(|e| SourceError::Malformed {
+        what: format!("{kind} {}", raw.digest),
+        reason: e.to_string(),
+    })
 }
 
-/// `BuildKit` writes `null` where an image of `FROM scratch` and nothing else has no layers.
-fn without_layers<T: serde::de::DeserializeOwned>(raw: &RawManifest) -> Option<T> {
-    let mut value: Value = serde_json::from_slice(&raw.bytes).ok()?;
+/// Reads a manifest or an index. `BuildKit` writes `null` for the layers of an image that has none
+/// (`FROM scratch` and nothing else).
+pub(crate) fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(bytes).or_else(|fault| without_layers(bytes).ok_or(fault))
+}
+
+fn without_layers<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    let mut value: Value = serde_json::from_slice(bytes).ok()?;
     let layers = value.get_mut("layers").filter(|layers| layers.is_null())?;
     *layers = Value::Array(Vec::new());
-    serde_json::from_value(value).ok()
+    serde_json::from_slice(&serde_json::to_vec(&value).ok()?).ok()
 }
 
 pub(super) fn too_large(kind: &str, digest: &Digest, limit: String) -> SourceError {
@@ -131,5 +134,18 @@ impl RawManifest {
             digest: sha256(&bytes),
             bytes,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use oci_spec::image::ImageManifest;
+
+    #[test]
+    fn an_image_without_layers_may_say_null() {
+        let text = br#"{"schemaVersion":2,"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0},"layers":null}"#;
+        let manifest: ImageManifest = super::read(text).unwrap();
+        assert!(manifest.layers().is_empty());
+        assert!(super::read::<ImageManifest>(b"{\"layers\":null}").is_err());
     }
 }

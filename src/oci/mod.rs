@@ -17,7 +17,7 @@ pub mod trademark;
 mod user;
 
 pub use config::{Config, History, ImageConfig, RootFs};
-pub(crate) use document::document_kind;
+pub(crate) use document::{document_kind, read as read_document};
 pub use image_path::ImagePath;
 pub use media::{DOCKER_INDEX, DOCKER_MANIFEST, DocumentKind, LayerFormat, is_image_config};
 pub use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};

@@ -119,7 +119,8 @@ impl Walk<'_> {
                 }
             }
             DocumentKind::Manifest => {
-                let manifest: ImageManifest = serde_json::from_slice(&raw.bytes).map_err(wrong)?;
+                let manifest: ImageManifest =
+                    crate::oci::read_document(&raw.bytes).map_err(wrong)?;
                 if manifest.layers().len() > MAX_LAYERS {
                     let reason = format!("more than {MAX_LAYERS} layers");
                     return Err(malformed(&raw.digest, reason));

@@ -105,6 +105,10 @@ impl<'a> Copier<'a> {
         let copied = self.children(&source, Path::new(""), &found.path, path, &inherited);
         self.levels.pop();
         copied?;
+        // The context's own directory is not part of what `BuildKit` is sent: it has no time there.
+        if self.source.foreign && found.path.as_os_str().is_empty() && self.how.epoch.is_none() {
+            return Ok(());
+        }
         let times = meta::times(&found.stat, self.how.epoch);
         rustix::fs::futimens(&*target, &times)
             .map_err(|fault| FileError::io("setting the times of", path, fault))
