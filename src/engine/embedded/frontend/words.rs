@@ -132,7 +132,7 @@ fn printable(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{base, below, clean, go_quoted, go_rune, mode, signal};
+    use super::{base, below, clean, go_quoted, mode, signal};
 
     #[test]
     fn modes_and_signals_are_checked() {
