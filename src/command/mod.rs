@@ -31,7 +31,7 @@ use crate::{
     engine::{Cancel, EngineEnvironment},
     error::{Error, ExitCode},
     gather::{Advisories, Reach},
-    pipeline::{self, Tools},
+    pipeline::{self, Done, Tools},
     plan,
     progress::Console,
     registry::{RegistryOptions, auth::AuthStore},
@@ -221,16 +221,10 @@ fn stages(
     let stderr_color = colored(cli.global.color, environment, process.stderr_is_terminal);
     let mut codes = Vec::new();
     let mut delivery = deliver::Delivery::new(&config, environment, &console, &reach.registry);
+    let several = plans.len() > 1;
     for plan in &plans {
         let mut done = pipeline::run(plan, &tools);
-        if let Some(report) = &mut done.report {
-            *report = report.redacted(&|text| console.hide(text));
-        }
-        if let (Some(error), Some(code)) = (&mut done.error, signals.received()) {
-            let terminated = code == ExitCode::Terminated;
-            *error = Error::Interrupted { terminated };
-        }
-        let several = plans.len() > 1;
+        tell_apart(&mut done, &console, &signals);
         let shown = reports::Shown {
             console: &console,
             color,
@@ -249,6 +243,17 @@ fn stages(
     let code = verdict(&codes, config.exit_zero);
     delivery.finish(verdict(&codes, false), code);
     Ok(code)
+}
+
+/// Takes secrets out of the report, and says of a stage that a signal ended that it was that.
+fn tell_apart(done: &mut Done, console: &Console, signals: &signals::Signals) {
+    if let Some(report) = &mut done.report {
+        *report = report.redacted(&|text| console.hide(text));
+    }
+    if let (Some(error), Some(code)) = (&mut done.error, signals.received()) {
+        let terminated = code == ExitCode::Terminated;
+        *error = Error::Interrupted { terminated };
+    }
 }
 
 /// `advisories for`: one image beside the advisories, nothing else.

@@ -35,15 +35,7 @@ pub fn load(
     today: Date,
     words: &Words,
 ) -> Result<Config, ConfigError> {
-    let named = environment
-        .setting("config")
-        .and_then(|(_, path)| path.expose_str());
-    let named = cli
-        .global
-        .config
-        .clone()
-        .or_else(|| named.map(PathBuf::from));
-    let place = find(named.as_deref(), cwd)?;
+    let place = find(named(cli, environment).as_deref(), cwd)?;
     let (file, mut faults) = match &place.file {
         Some(path) => decode(&path.display().to_string(), &read(path, cwd)?, words, today),
         None => Default::default(),
@@ -109,6 +101,15 @@ pub fn load(
     } else {
         Err(ConfigError::Faults(Box::new(resolver.faults)))
     }
+}
+
+/// The configuration file that the command line or the environment names.
+fn named(cli: &Cli, environment: &Environment) -> Option<PathBuf> {
+    let given = cli.global.config.clone();
+    given.or_else(|| {
+        let (_, path) = environment.setting("config")?;
+        path.expose_str().map(PathBuf::from)
+    })
 }
 
 /// The lowest level.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::worker::parent;
+use super::worker::{parent, this_binary};
 use crate::{
     engine::{BuildError, BuildEvents, BuildPlan, Built, Cancel, Engine},
     registry::RegistryOptions,
@@ -21,7 +21,7 @@ impl Embedded {
     pub fn new(registry: RegistryOptions) -> Self {
         Self {
             registry,
-            binary: parent::this_binary(),
+            binary: this_binary(),
             why: None,
         }
     }

@@ -176,12 +176,7 @@ impl Dump {
                 without(*read_only, "a mount that is read-only")?;
                 let owned = (*mode, *uid, *gid) != (0o755, 0, 0);
                 without(owned, "a cache mount with an owner or a mode")?;
-                let sharing = match sharing {
-                    Sharing::Shared => llb::CacheSharingMode::Shared,
-                    Sharing::Private => llb::CacheSharingMode::Private,
-                    Sharing::Locked => llb::CacheSharingMode::Locked,
-                };
-                run.with_mount_cache(&mount.target, id, sharing)
+                run.with_mount_cache(&mount.target, id, shared(*sharing))
             }
             MountKind::Tmpfs { .. } => return Err("a mount of type tmpfs".to_owned()),
             MountKind::Secret {
@@ -303,4 +298,12 @@ fn image(source: &ImageSource, name: &str) -> Built {
         .and_then(|image| image.with_platform(platform(&source.platform)))
         .and_then(|image| image.with_custom_name(name));
     image.map(llb::State::from).map_err(told)
+}
+
+fn shared(sharing: Sharing) -> llb::CacheSharingMode {
+    match sharing {
+        Sharing::Shared => llb::CacheSharingMode::Shared,
+        Sharing::Private => llb::CacheSharingMode::Private,
+        Sharing::Locked => llb::CacheSharingMode::Locked,
+    }
 }

@@ -9,7 +9,7 @@
 
 use std::{
     fs, io,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
@@ -18,15 +18,13 @@ use indexmap::IndexMap;
 
 use super::{
     graph::Network,
-    step::{Exit, RunError, Runner, Step, StepMount, StepMountKind},
+    step::{Exit, RunError, Runner, Step},
 };
 use crate::engine::{Cancel, Limits};
-use agent::Agent;
 use drive::Overseer;
 use limits::Watch;
-use places::Places;
-use stubs::Stubs;
-use wire::{Sealed, Task, TaskMount, TaskMountKind};
+use ready::Ready;
+use wire::{Sealed, Task, TaskMount};
 
 mod agent;
 mod cgroup;
@@ -35,6 +33,7 @@ mod limits;
 mod places;
 pub(super) mod plain;
 mod processes;
+mod ready;
 mod spec;
 pub(super) mod step;
 mod stubs;
@@ -245,244 +244,23 @@ fn host(path: &Path, source: io::Error) -> RunError {
     }
 }
 
-/// What was made ready in a tree for one step.
-struct Ready {
-    root: PathBuf,
-    scratch: PathBuf,
-    isolation: Isolation,
-    stubs: Stubs,
-    places: Places,
-    agents: Vec<Agent>,
-    secrets: Vec<PathBuf>,
-    files: usize,
-}
-
-impl Ready {
-    fn new(step: &Step, isolation: Isolation, scratch: &Path) -> Result<Self, RunError> {
-        Ok(Self {
-            root: step.root.clone(),
-            // What is put into the tree by moving must be on the tree's file system.
-            scratch: match isolation {
-                Isolation::Namespaces => scratch.to_owned(),
-                Isolation::Chroot => aside(&step.root)?,
-            },
-            isolation,
-            stubs: Stubs::new(&step.root)?,
-            places: Places::default(),
-            agents: Vec::new(),
-            secrets: Vec::new(),
-            files: 0,
-        })
-    }
-
-    /// Makes mount points and files; gives the mounts in order.
-    fn prepare(&mut self, step: &Step) -> Result<Vec<TaskMount>, RunError> {
-        let mut mounts = Vec::new();
-        for directory in ["/dev", "/proc", "/sys", &step.cwd] {
-            self.stubs.keep(directory)?;
-        }
-        if self.isolation == Isolation::Chroot {
-            self.plain_devices()?;
-        }
-        let files = [
-            ("/etc/resolv.conf", resolvers()),
-            ("/etc/hosts", hosts(&step.add_hosts)),
-        ];
-        for (target, content) in files {
-            let source = self.file(content.as_bytes(), 0o644, None)?;
-            mounts.extend(self.mount(target, source, true, true, false)?);
-        }
-        for mount in &step.mounts {
-            mounts.extend(self.own(mount)?);
-        }
-        Ok(mounts)
-    }
-
-    fn own(&mut self, mount: &StepMount) -> Result<Option<TaskMount>, RunError> {
-        let target = mount.target.as_str();
-        if Path::new(target).components().count() < 2 {
-            return Err(RunError::Step(format!(
-                "mount target {target} is the root directory"
-            )));
-        }
-        match &mount.what {
-            StepMountKind::Bind { source, read_only } => {
-                self.mount(target, source.clone(), *read_only, false, !*read_only)
-            }
-            StepMountKind::Tmpfs { size } => self.memory(target, *size),
-            StepMountKind::Secret {
-                content,
-                mode,
-                uid,
-                gid,
-            } => {
-                let source = self.file(content.expose(), *mode, Some((*uid, *gid)))?;
-                self.secrets.push(source.clone());
-                self.mount(
-                    target,
-                    source,
-                    true,
-                    true,
-                    self.isolation == Isolation::Chroot,
-                )
-            }
-            StepMountKind::Socket {
-                source,
-                mode,
-                uid,
-                gid,
-            } => {
-                self.files += 1;
-                let socket = self.scratch.join(format!("agent-{}", self.files));
-                let agent = Agent::serve(&socket, source, *mode, (*uid, *gid));
-                self.agents
-                    .push(agent.map_err(|error| host(&socket, error))?);
-                self.mount(
-                    target,
-                    socket,
-                    false,
-                    true,
-                    self.isolation == Isolation::Chroot,
-                )
-            }
-        }
-    }
-
-    /// A file of this step.
-    fn file(
-        &mut self,
-        content: &[u8],
-        mode: u32,
-        owner: Option<(u32, u32)>,
-    ) -> Result<PathBuf, RunError> {
-        self.files += 1;
-        let path = self.scratch.join(format!("file-{}", self.files));
-        let written = || -> io::Result<()> {
-            let mut options = fs::OpenOptions::new();
-            let mut file = options
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(&path)?;
-            io::Write::write_all(&mut file, content)?;
-            if let Some((uid, gid)) = owner {
-                chown(&path, Some(uid), Some(gid))?;
-            }
-            file.set_permissions(fs::Permissions::from_mode(mode))
-        };
-        written().map_err(|source| match (owner, source.raw_os_error()) {
-            (Some((uid, gid)), Some(22)) => RunError::Step(format!(
-                "a file cannot be given to {uid}:{gid}: this user's subordinate ids do not reach it"
-            )),
-            _ => host(&path, source),
-        })?;
-        Ok(path)
-    }
-
-    /// Shows `source` at `target`; `keep` puts it back where nothing can be mounted.
-    fn mount(
-        &mut self,
-        target: &str,
-        source: PathBuf,
-        read_only: bool,
-        inert: bool,
-        keep: bool,
-    ) -> Result<Option<TaskMount>, RunError> {
-        let directory = fs::metadata(&source)
-            .map_err(|error| host(&source, error))?
-            .is_dir();
-        let point = self.stubs.point(target, directory)?;
-        if self.isolation == Isolation::Chroot {
-            let place = self.stubs.place(target)?;
-            let shown = self.places.show(&source, &place, &self.scratch, keep);
-            shown.map_err(|error| host(&place, error))?;
-            return Ok(None);
-        }
-        Ok(Some(TaskMount {
-            target: point,
-            what: TaskMountKind::Bind {
-                source,
-                read_only,
-                inert,
-            },
-        }))
-    }
-
-    fn memory(&mut self, target: &str, size: Option<u64>) -> Result<Option<TaskMount>, RunError> {
-        let point = self.stubs.point(target, true)?;
-        if self.isolation == Isolation::Chroot {
-            let place = self.stubs.place(target)?;
-            let made = self.places.empty(&place, &self.scratch, 0o1777);
-            made.map_err(|error| host(&place, error))?;
-            return Ok(None);
-        }
-        Ok(Some(TaskMount {
-            target: point,
-            what: TaskMountKind::Tmpfs { size },
-        }))
-    }
-
-    /// A `/dev` for the time of the step.
-    fn plain_devices(&mut self) -> Result<(), RunError> {
-        let place = self.stubs.place("/dev")?;
-        let made = self.places.empty(&place, &self.scratch, 0o755);
-        made.and_then(|()| {
-            let shm = place.join("shm");
-            fs::create_dir(&shm)?;
-            fs::set_permissions(&shm, fs::Permissions::from_mode(0o1777))
-        })
-        .map_err(|error| host(&place, error))
-    }
-
-    /// The tree as the command left it.
-    fn tidy(self) -> Result<(), RunError> {
-        let root = self.root;
-        let mut outcome = self.places.take_out();
-        drop(self.agents);
-        for secret in &self.secrets {
-            outcome = outcome.and(places::wipe(secret));
-        }
-        outcome = outcome.and(self.stubs.remove());
-        if self.isolation == Isolation::Chroot {
-            outcome = outcome.and(fs::remove_dir_all(&self.scratch));
-        }
-        outcome.map_err(|error| host(&root, error))
-    }
-}
-
-/// A directory beside the tree.
-fn aside(root: &Path) -> Result<PathBuf, RunError> {
-    let name = format!(".aside-{}", token());
-    let path = root.parent().unwrap_or(root).join(name);
-    fs::create_dir(&path).map_err(|error| host(&path, error))?;
-    Ok(path)
-}
-
-/// The machine's resolvers; a step without network gets them too, as with `BuildKit`.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a step resolves names as this machine does"
-)]
-fn resolvers() -> String {
-    fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
-}
-
-fn hosts(added: &IndexMap<String, String>) -> String {
-    use std::fmt::Write as _;
-    let mut text = format!(
-        "127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n",
-        spec::HOSTNAME
-    );
-    for (name, address) in added {
-        let _ = writeln!(text, "{address}\t{name}");
-    }
-    text
-}
-
-/// `BuildKit` gives a process its own group among the additional ones, too.
+/// `BuildKit` gives a process its own group among the additional ones, too. Where the kernel lets
+/// nobody set additional groups (one user id, given without `newgidmap`) there are none.
 fn with_own(gid: u32, mut groups: Vec<u32>) -> Vec<u32> {
+    if groups_are_fixed() {
+        return Vec::new();
+    }
     if !groups.contains(&gid) {
         groups.insert(0, gid);
     }
     groups
+}
+
+/// See user_namespaces(7), "/proc/PID/setgroups".
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the kernel says what a user namespace may do in a file"
+)]
+fn groups_are_fixed() -> bool {
+    fs::read_to_string("/proc/self/setgroups").is_ok_and(|word| word.trim() == "deny")
 }

@@ -10,7 +10,7 @@
 //! way that secrets take; events come back on its standard output, one JSON line each. The end of the
 //! input means that the user wants to stop.
 
-use std::{ffi::OsString, process::ExitCode};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 mod detect;
 mod idmap;
@@ -29,6 +29,11 @@ pub(super) const STEP: &str = "@embedded-step";
 pub(super) const PLAIN_STEP: &str = "@embedded-plain-step";
 /// the process that becomes a command without namespaces
 pub(super) const ROOT: &str = "@embedded-root";
+
+/// This binary, also when its file was replaced meanwhile.
+pub(super) fn this_binary() -> PathBuf {
+    PathBuf::from("/proc/self/exe")
+}
 
 /// Becomes one of the engine's processes when the arguments say so; called before there are threads.
 pub fn entered(args: &[OsString]) -> Option<ExitCode> {

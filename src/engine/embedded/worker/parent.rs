@@ -7,7 +7,7 @@ use std::{
         fd::{AsFd as _, OwnedFd},
         unix::process::CommandExt as _,
     },
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -397,9 +397,4 @@ fn take(pipe: &mut Option<OwnedFd>, into: &mut Vec<u8>) {
         Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
         Err(_) => *pipe = None,
     }
-}
-
-/// This binary, also when its file was replaced meanwhile.
-pub(in crate::engine::embedded) fn this_binary() -> PathBuf {
-    PathBuf::from("/proc/self/exe")
 }
