@@ -467,6 +467,21 @@ fn damaged_documents_are_listed_and_fetched_again_the_next_time() {
 }
 
 #[test]
+fn documents_older_than_the_list_says_are_told_and_fetched_again_the_next_time() {
+    let feed = Feed::start(|_| None);
+    feed.put(&path(2), document(2, "2025-02-15T00:00:00Z"));
+    let first = feed.update();
+    assert_eq!(first.code, 0, "{first}");
+    let told = "the list of changes has it of 2025-02-16T00:00:00Z, and the source gives the version of 2025-02-15T00:00:00Z";
+    assert!(first.stderr.contains(told), "{first}");
+    assert!(feed.status().contains(told), "{}", feed.status());
+    feed.put(&path(2), document(2, "2025-02-16T00:00:00Z"));
+    let second = feed.update();
+    assert!(second.stdout.contains("1 replaced"), "{second}");
+    assert!(!feed.status().contains("unread"), "{}", feed.status());
+}
+
+#[test]
 fn an_older_feed_never_replaces_a_newer_one() {
     let feed = Feed::start(|_| None);
     assert_eq!(feed.update().code, 0);
@@ -612,6 +627,24 @@ fn files_are_partial_until_a_list_an_archive_or_the_user_says_that_they_are_all(
         update("feed", &[]).0,
         Coverage::Partial,
         "one of the list is not there"
+    );
+    let newer = format!("\"{}\",\"2025-02-01T00:00:01Z\"\n", path(1));
+    fs::write(dir.join("changes.csv"), &newer).unwrap();
+    let (coverage, ran) = update("feed", &[]);
+    assert_eq!(
+        coverage,
+        Coverage::Partial,
+        "it is there in an older version"
+    );
+    assert!(
+        ran.stderr.contains("version of 2025-02-01T00:00:00Z"),
+        "{ran}"
+    );
+    fs::write(dir.join("changes.csv"), newer.replace("01Z", "00.9Z")).unwrap();
+    assert_eq!(
+        update("feed", &[]).0,
+        Coverage::Whole,
+        "fractions of a second are not kept"
     );
     fs::write(dir.join("changes.csv"), line(1)).unwrap();
     assert_eq!(update("feed", &[]).0, Coverage::Whole);

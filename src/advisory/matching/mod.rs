@@ -58,6 +58,17 @@ pub struct Affected {
     pub product: String,
 }
 
+/// An advisory that ships builds of installed packages, none of them newer than what is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// id
+    pub id: String,
+    /// the vulnerabilities it fixes
+    pub cves: Vec<String>,
+    /// the packages that have its fix
+    pub packages: Vec<Nevra>,
+}
+
 /// A product that the image draws from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
@@ -75,6 +86,8 @@ pub struct Matched {
     /// for information: fixes of the main stream for what the image's own stream (EUS and its like)
     /// has no fix for
     pub main_stream: Vec<Missing>,
+    /// advisories whose fixes are all there, by id
+    pub applied: Vec<Applied>,
     /// packages that were looked up
     pub scanned: usize,
     /// packages that were not, because they are not Red Hat's
@@ -106,6 +119,7 @@ pub fn matches(database: &Database<'_>, evidence: &Evidence, packages: &[Install
             .collect(),
         missing: BTreeMap::new(),
         main_stream: BTreeMap::new(),
+        applied: BTreeMap::new(),
     };
     let mut scopes = Scopes::new(database, evidence);
     let mut matched = Matched::default();
@@ -140,6 +154,7 @@ pub fn matches(database: &Database<'_>, evidence: &Evidence, packages: &[Install
     matched.notes = scopes.notes.iter().cloned().collect();
     matched.missing = search.report(&search.missing);
     matched.main_stream = search.report(&search.main_stream);
+    matched.applied = search.applied();
     matched
 }
 
@@ -171,10 +186,12 @@ struct Search<'a> {
     modules: HashMap<&'a str, u16>,
     missing: Found,
     main_stream: Found,
+    /// packages that have an advisory's fix, by its number
+    applied: BTreeMap<u32, Vec<&'a Nevra>>,
 }
 
-impl Search<'_> {
-    fn look_up(&mut self, package: &Installed, module: Option<&str>, scope: &Scope) {
+impl<'a> Search<'a> {
+    fn look_up(&mut self, package: &'a Installed, module: Option<&str>, scope: &Scope) {
         let nevra = &package.nevra;
         let module = match module {
             None => 0,
@@ -204,6 +221,26 @@ impl Search<'_> {
                 _ => {}
             }
         }
+        let applied = rows.iter().filter(|row| row.evr < first_newer);
+        for row in applied.filter(|row| verdict(row) == Some(Verdict::Own)) {
+            let packages = self.applied.entry(row.advisory).or_default();
+            if packages.last() != Some(&nevra) {
+                packages.push(nevra);
+            }
+        }
+    }
+
+    fn applied(&self) -> Vec<Applied> {
+        let whole = |(number, _): &(&u32, _)| !self.missing.contains_key(number);
+        let applied = |(number, packages): (&u32, &Vec<&Nevra>)| {
+            let stored = self.database.stored(*number);
+            Applied {
+                id: stored.id.to_owned(),
+                cves: stored.cves.iter().map(|cve| (*cve).to_owned()).collect(),
+                packages: packages.iter().map(|nevra| (*nevra).clone()).collect(),
+            }
+        };
+        self.applied.iter().filter(whole).map(applied).collect()
     }
 
     /// A fix of the main stream has a vulnerability that no fix of the image's own stream has.

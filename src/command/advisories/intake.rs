@@ -124,16 +124,31 @@ impl<'a> Intake<'a> {
         unread.insert(place(path).to_owned(), reason.to_owned());
     }
 
-    /// Whether every document that the list of changes names was read, or is listed as unreadable.
+    /// Whether every document that the list of changes names is held in that version or a later one,
+    /// or is listed as unreadable. An empty list says nothing.
     pub(super) fn has_all_that_is_listed(&self) -> bool {
-        let unread = &self.contents.origin().unread;
-        let held = |line: &Changed| match &line.id {
-            Some(id) => {
-                self.contents.revised(id).is_some() || unread.contains_key(place(&line.path))
-            }
-            None => true,
+        !self.listed.is_empty() && self.listed.iter().all(|line| self.has(line))
+    }
+
+    /// The documents that the list of changes names and that are not held so.
+    pub(super) fn lacking(&self) -> impl Iterator<Item = &Changed> {
+        self.listed.iter().filter(|line| !self.has(line))
+    }
+
+    fn has(&self, line: &Changed) -> bool {
+        let unread = || {
+            self.contents
+                .origin()
+                .unread
+                .contains_key(place(&line.path))
         };
-        !self.listed.is_empty() && self.listed.iter().all(held)
+        match &line.id {
+            Some(id) => self
+                .contents
+                .revised(id)
+                .map_or_else(unread, |held| !is_older(held, line.at)),
+            None => true,
+        }
     }
 
     /// Documents that were offered, whatever came of them.
@@ -167,6 +182,11 @@ impl<'a> Intake<'a> {
             self.skipped, self.vulnerabilities,
         )
     }
+}
+
+/// A list's times may have fractions of a second, which are not kept of documents.
+pub(super) fn is_older(held: Timestamp, listed: Timestamp) -> bool {
+    held.as_second() < listed.as_second()
 }
 
 /// A document's place in the feed, such as `2024/rhsa-2024_0010.json`, whatever stands before it.

@@ -8,12 +8,12 @@
 //! | `NAME.sha256` | checksum of an archive or a document |
 //! | `repository-to-cpe.json` | in the feed, or at Red Hat's place for it |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use super::{
-    intake::{Intake, place},
+    intake::{Intake, is_older, place},
     io_error,
     store::Store,
     update::{before, digest, open, unpack},
@@ -256,7 +256,7 @@ fn from_archive(
 fn due(intake: &Intake<'_>, lists: &Lists, position: Timestamp) -> Vec<String> {
     let newer = |line: &&Changed| {
         let held = line.id.as_ref().and_then(|id| intake.contents.revised(id));
-        line.at >= position && held.is_none_or(|held| held < line.at)
+        line.at >= position && held.is_none_or(|held| is_older(held, line.at))
     };
     let changes = lists.changes.iter().flatten();
     changes
@@ -312,7 +312,32 @@ fn documents(
         failed = result.err();
         failed.is_none()
     });
-    failed.map_or(Ok(()), |error| Err(error.into()))
+    drop(bar);
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    tell_stale(intake, lists, &paths);
+    Ok(())
+}
+
+/// A mirror can have a newer list than documents. They are listed as unread, so that they are
+/// fetched again the next time.
+fn tell_stale(intake: &mut Intake<'_>, lists: &Lists, fetched: &[String]) {
+    let fetched: BTreeSet<&str> = fetched.iter().map(String::as_str).collect();
+    for line in lists.changes.iter().flatten() {
+        let unread = &intake.contents.origin().unread;
+        if !fetched.contains(line.path.as_str()) || unread.contains_key(place(&line.path)) {
+            continue;
+        }
+        let held = line.id.as_ref().and_then(|id| intake.contents.revised(id));
+        if let Some(held) = held.filter(|held| is_older(*held, line.at)) {
+            let why = format!(
+                "the list of changes has it of {}, and the source gives the version of {held}",
+                line.at
+            );
+            intake.skip(&line.path, &why);
+        }
+    }
 }
 
 fn take(intake: &mut Intake<'_>, path: &str, content: Option<Document>, sum: &Document) {

@@ -111,7 +111,12 @@ fn files(request: &Request<'_>, intake: &mut Intake<'_>) -> Result<(), Error> {
         .iter()
         .map(|line| line.at.min(intake.now))
         .max();
-    let whole = intake.has_all_that_is_listed() || given.whole.is_some();
+    let all = intake.has_all_that_is_listed();
+    if !all {
+        tell_lacking(intake);
+    }
+    let listed = listed.filter(|_| all);
+    let whole = all || given.whole.is_some();
     let date = if whole && !request.complete {
         given.whole.max(listed).unwrap_or(intake.newest)
     } else {
@@ -137,6 +142,23 @@ fn files(request: &Request<'_>, intake: &mut Intake<'_>) -> Result<(), Error> {
         advance(intake, date, &name)?;
     }
     Ok(())
+}
+
+/// A list that names what is not there, or not in that version, does not make the rest whole.
+fn tell_lacking(intake: &Intake<'_>) {
+    let mut lacking = intake.lacking();
+    let Some(first) = lacking.next() else { return };
+    let held = first.id.as_ref().and_then(|id| intake.contents.revised(id));
+    let there = held.map_or_else(
+        || "is not there".to_owned(),
+        |held| format!("is there in the version of {held}"),
+    );
+    intake.console.warn(&format!(
+        "`changes.csv` names {} documents that are missing or older here: {} of {} {there}",
+        1 + lacking.count(),
+        first.path,
+        first.at
+    ));
 }
 
 fn advance(intake: &mut Intake<'_>, to: Timestamp, source: &str) -> Result<(), Error> {
