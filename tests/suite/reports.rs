@@ -196,6 +196,7 @@ fn lacking() -> ImageReport {
             scanned: 7,
             ..Matched::default()
         },
+        fails_from: Severity::Important,
         as_of,
         data: "2026-01-01T00:00:00Z".parse().unwrap(),
         advisories: 3,

@@ -639,6 +639,7 @@ fn of_golden(matched: Matched, data: Timestamp) -> Report {
                     timeline: timeline(&flaws, &[], as_of),
                 },
                 matched,
+                fails_from: plimsoll::advisory::Severity::Important,
                 as_of,
                 data,
                 advisories: 181,

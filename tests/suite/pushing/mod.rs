@@ -12,7 +12,7 @@ use plimsoll::{
     advisory::grade::AsOf,
     check,
     engine::EngineEnvironment,
-    gather::{self, Advisories, Reach, Request},
+    gather::{self, Advisories, PackageCache, Reach, Request},
     inventory::{ScanOptions, ScanProgress},
     layout::{LayoutSource, Select},
     oci::{ImageSource, LayerIndex, Reference, resolve},
@@ -103,7 +103,7 @@ fn accepted(source: &dyn ImageSource) -> Accepted {
         ..Policy::default()
     };
     let now = "2026-11-22T00:00:00Z".parse().unwrap();
-    let advisories = Advisories::read(None, AsOf::Instant(now));
+    let advisories = Advisories::read(None, AsOf::Instant(now), PackageCache::default());
     let reach = Reach {
         registry: RegistryOptions::default(),
         engine: EngineEnvironment::default(),
@@ -118,6 +118,8 @@ fn accepted(source: &dyn ImageSource) -> Accepted {
         privileged: false,
         advisories: &advisories,
         max_age: 7,
+        critical_only: false,
+        current_base: false,
     };
     let options = ScanOptions::default();
     let accept = |image| {

@@ -1,7 +1,7 @@
 //! `ADD` of a local archive: unpacked with the destination as its root, as `moby/go-archive` does.
 //!
 //! Links are made as stored; a member whose path leads through one ends up below the destination
-//! all the same. A member whose name leads out by `..` fails the step.
+//! all the same, and so does one whose name has `..`.
 
 use std::{
     fs::File,
@@ -22,7 +22,7 @@ use super::{
     copy::{create, reserved},
     error::shown,
     meta::{self, How},
-    root::{Root, dir_at, names, stat_at},
+    root::{Root, cleaned, dir_at, names, stat_at},
     source::{Found, Source, is_dir, kind},
 };
 
@@ -136,7 +136,7 @@ impl Unpacking<'_> {
         member: &Member,
         content: &mut Archive<R>,
     ) -> Result<(), FileError> {
-        let path = self.inside(&member.path)?;
+        let path = cleaned(&member.path);
         if path.as_os_str().is_empty() {
             // The root itself, which is there.
             return Ok(());
@@ -163,24 +163,6 @@ impl Unpacking<'_> {
         self.info(member, to, &path)
     }
 
-    /// A member's path without `.` and `..`; one that leads out is refused.
-    fn inside(&self, stored: &Path) -> Result<PathBuf, FileError> {
-        let mut clean = PathBuf::new();
-        for part in stored.components() {
-            match part {
-                std::path::Component::Normal(part) => clean.push(part),
-                std::path::Component::ParentDir if clean.pop() || stored.is_absolute() => {}
-                std::path::Component::ParentDir => {
-                    return Err(
-                        self.fault(&format!("{} leads out of the archive", stored.display()))
-                    );
-                }
-                _ => {}
-            }
-        }
-        Ok(clean)
-    }
-
     fn make<R: Read>(
         &mut self,
         member: &Member,
@@ -201,7 +183,7 @@ impl Unpacking<'_> {
             EntryType::Symlink => rustix::fs::symlinkat(link(), to, name)
                 .map_err(|fault| FileError::io("making link", path, fault))?,
             EntryType::Link => {
-                let first = self.inside(&link())?;
+                let first = cleaned(&link());
                 let (parent, own) = self.place(&first)?;
                 rustix::fs::linkat(parent.as_fd(), &own, to, name, AtFlags::empty())
                     .map_err(|fault| FileError::io("making hard link", path, fault))?;

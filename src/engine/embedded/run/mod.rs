@@ -184,7 +184,7 @@ impl StepRunner {
             cwd: step.cwd.clone(),
             uid: identity.uid,
             gid: identity.gid,
-            groups: identity.groups,
+            groups: with_own(identity.gid, identity.groups),
             mounts,
             alone,
             file_size: self.limits.disk,
@@ -477,4 +477,12 @@ fn hosts(added: &IndexMap<String, String>) -> String {
         let _ = writeln!(text, "{address}\t{name}");
     }
     text
+}
+
+/// `BuildKit` gives a process its own group among the additional ones, too.
+fn with_own(gid: u32, mut groups: Vec<u32>) -> Vec<u32> {
+    if !groups.contains(&gid) {
+        groups.insert(0, gid);
+    }
+    groups
 }
