@@ -15,7 +15,7 @@ use plimsoll::{
         matching::{Matched, matches},
     },
     check,
-    finding::{Assessment, Outcome, Verdict},
+    finding::{Assessment, Finding, Outcome, Verdict},
     report::{ImageIdentity, ImageReport, REPORTERS, Report, ReportKind},
     subject::{AdvisoryFacts, Fact},
 };
@@ -646,6 +646,15 @@ fn of_golden(matched: Matched, data: Timestamp) -> Report {
         .map(|it| (it.severity, it.released))
         .collect();
     let rule = check::find("free_of_critical_vulnerabilities")[0];
+    // one for each advisory that fails the image, as the check makes them
+    let failing = matched.missing.iter();
+    let failing = failing.filter(|it| it.severity >= plimsoll::advisory::Severity::Important);
+    let findings = failing
+        .map(|it| Finding {
+            advisory: Some(it.id.clone()),
+            ..Finding::new(it.id.clone(), format!("{} is not applied", it.id))
+        })
+        .collect();
     Report {
         kind: ReportKind::Scan,
         passed: false,
@@ -659,7 +668,7 @@ fn of_golden(matched: Matched, data: Timestamp) -> Report {
             },
             assessments: vec![Assessment {
                 rule,
-                outcome: Outcome::Assessed(Verdict::Failed(Vec::new())),
+                outcome: Outcome::Assessed(Verdict::Failed(findings)),
                 blocking: false,
                 exception: None,
             }],

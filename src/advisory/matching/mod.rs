@@ -6,6 +6,7 @@
 
 mod evidence;
 mod scope;
+mod stances;
 
 #[cfg(test)]
 mod tests;
@@ -14,10 +15,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
-use self::scope::{Scope, Scopes, Verdict};
 pub use self::{
     evidence::{Evidence, Installed, LayerEvidence},
     scope::Basis,
+    stances::{Concerned, Unmended},
+};
+use self::{
+    scope::{Scope, Scopes, Verdict},
+    stances::Stances,
 };
 use super::{
     AdvisoryKind, Cpe, EndOfLife, FixedEvr, Severity,
@@ -88,6 +93,11 @@ pub struct Matched {
     pub main_stream: Vec<Missing>,
     /// advisories whose fixes are all there, by id
     pub applied: Vec<Applied>,
+    /// for information: vulnerabilities that concern packages and that no advisory mends, the worst
+    /// first; only what the documents of vulnerabilities say, when there are any
+    pub unfixed: Vec<Unmended>,
+    /// for information: vulnerabilities that do not concern packages, by those documents
+    pub not_affected: Vec<Unmended>,
     /// packages that were looked up
     pub scanned: usize,
     /// packages that were not, because they are not Red Hat's
@@ -120,6 +130,7 @@ pub fn matches(database: &Database<'_>, evidence: &Evidence, packages: &[Install
         missing: BTreeMap::new(),
         main_stream: BTreeMap::new(),
         applied: BTreeMap::new(),
+        stances: Stances::default(),
     };
     let mut scopes = Scopes::new(database, evidence);
     let mut matched = Matched::default();
@@ -155,6 +166,7 @@ pub fn matches(database: &Database<'_>, evidence: &Evidence, packages: &[Install
     matched.missing = search.report(&search.missing);
     matched.main_stream = search.report(&search.main_stream);
     matched.applied = search.applied();
+    (matched.unfixed, matched.not_affected) = search.stances.report(database);
     matched
 }
 
@@ -188,6 +200,7 @@ struct Search<'a> {
     main_stream: Found,
     /// packages that have an advisory's fix, by its number
     applied: BTreeMap<u32, Vec<&'a Nevra>>,
+    stances: Stances<'a>,
 }
 
 impl<'a> Search<'a> {
@@ -202,6 +215,15 @@ impl<'a> Search<'a> {
         };
         let fits = |row: &RowRef| row.module == module && fits_arch(*row, nevra);
         let rows: Vec<_> = self.database.rows_of(&nevra.name).filter(fits).collect();
+        let verdict = |row: &&RowRef| scope.verdicts.get(usize::from(row.cpe)).copied();
+        if !scope.stances.is_empty() {
+            let own = rows.iter().filter(|row| verdict(row) == Some(Verdict::Own));
+            let mended: BTreeSet<&str> = own
+                .flat_map(|row| self.database.stored(row.advisory).cves)
+                .collect();
+            let stances = &mut self.stances;
+            stances.look_up(self.database, package, module, scope, &mended);
+        }
         if rows.is_empty() {
             return;
         }
@@ -211,7 +233,6 @@ impl<'a> Search<'a> {
             nevra.release.as_str(),
         );
         let first_newer = self.database.first_newer(installed);
-        let verdict = |row: &&RowRef| scope.verdicts.get(usize::from(row.cpe)).copied();
         for row in rows.iter().filter(|row| row.evr >= first_newer) {
             match verdict(&row) {
                 Some(Verdict::Own) => add(&mut self.missing, self.database, package, *row),

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    intake::{Intake, is_known, limited},
+    intake::{Intake, Kind, is_known, limited},
     io_error, network,
     store::Store,
     tar::entries,
@@ -26,10 +26,16 @@ use crate::{
 /// Red Hat's feed.
 pub(super) const FEED: &str = "https://security.access.redhat.com/data/csaf/v2/advisories/";
 
+/// Red Hat's feed of documents of vulnerabilities, of the newer generation; the older one is beside it
+/// in `vex/`.
+pub(super) const VEX_FEED: &str = "https://security.access.redhat.com/data/csaf/v2/vex-feed/";
+
 /// What is asked.
 pub(super) struct Request<'a> {
     /// address, directory or archive
     pub(super) from: &'a Path,
+    /// the same, of the documents of vulnerabilities
+    pub(super) vex: Option<&'a Path>,
     /// the database
     pub(super) database: &'a Path,
     /// the files given are all that count
@@ -43,47 +49,67 @@ pub(super) fn update(
     console: &Console,
 ) -> Result<String, Error> {
     let store = Store::open(request.database)?;
-    let mut intake = Intake::new(store.contents()?, request.now, console);
+    let mut intake = Intake::new(Kind::Advisories, store.contents()?, request.now, console);
     let ends = known_ends_of_life().map_err(|error| Error::Bug(error.to_string()))?;
     intake.contents.set_ends_of_life(ends);
-    let address = request.from.to_str().filter(|from| from.contains("://"));
+    let mut text = take_over(request, request.from, options, &mut intake, &store)?;
+    if !intake.contents.origin().coverage.grades() {
+        console.warn("the database holds some advisories alone, so that no image gets a grade by it; fetch all, or say with `--complete` that the files given are all");
+    }
+    if let Some(from) = request.vex {
+        let mut second = Intake::new(Kind::Vex, intake.contents, request.now, console);
+        text += &take_over(request, from, options, &mut second, &store)?;
+    }
+    Ok(text)
+}
+
+/// One source into the database, which is replaced when there is something new.
+fn take_over(
+    request: &Request<'_>,
+    from: &Path,
+    options: &RegistryOptions,
+    intake: &mut Intake<'_>,
+    store: &Store,
+) -> Result<String, Error> {
+    let address = from.to_str().filter(|from| from.contains("://"));
     if let Some(address) = address {
-        if request.complete {
+        if request.complete && intake.kind == Kind::Advisories {
             return Err(usage(
                 "`--complete` is for directories and archives",
                 "a feed says itself what it has",
             ));
         }
         let site = Site::open(address, options)?;
-        if !network::update(&site, &mut intake, &store)? {
-            forget(&store)?;
+        if !network::update(&site, intake, store)? {
+            forget(store, intake.kind)?;
             let path = store.path().display();
             return Ok(format!(
-                "{path}: as of {}, nothing new at the source\n",
-                intake.contents.as_of()
+                "{path}: as of {}, nothing new at {}\n",
+                intake.as_of(),
+                match intake.kind {
+                    Kind::Advisories => "the source",
+                    Kind::Vex => "the source of vulnerabilities",
+                }
             ));
         }
     } else {
-        files(request, &mut intake)?;
+        files(request, from, intake)?;
     }
     let bytes = store.replace(&intake.contents)?;
     if address.is_some() {
-        forget(&store)?;
-    }
-    if !intake.contents.origin().coverage.grades() {
-        console.warn("the database holds some advisories alone, so that no image gets a grade by it; fetch all, or say with `--complete` that the files given are all");
+        forget(store, intake.kind)?;
     }
     Ok(format!(
         "{}: {bytes} bytes, as of {}\n{}",
         store.path().display(),
-        intake.contents.as_of(),
+        intake.as_of(),
         intake.summary()
     ))
 }
 
 /// The archive is used up.
-fn forget(store: &Store) -> Result<(), Error> {
-    let part = store.part();
+fn forget(store: &Store, kind: Kind) -> Result<(), Error> {
+    let part = store.part(kind);
     Site::forget(&part).map_err(|error| io_error(&part, &error))
 }
 
@@ -94,8 +120,7 @@ struct Given {
     whole: Option<Timestamp>,
 }
 
-fn files(request: &Request<'_>, intake: &mut Intake<'_>) -> Result<(), Error> {
-    let from = request.from;
+fn files(request: &Request<'_>, from: &Path, intake: &mut Intake<'_>) -> Result<(), Error> {
     let mut given = Given::default();
     if from.is_dir() {
         directory(from, intake, &mut given)?;
@@ -122,12 +147,12 @@ fn files(request: &Request<'_>, intake: &mut Intake<'_>) -> Result<(), Error> {
     } else {
         intake.newest.max(listed.unwrap_or(Timestamp::MIN))
     };
-    let held = intake.contents.origin().coverage;
+    let held = intake.origin().coverage;
     if request.complete || whole {
-        let date = date.max(intake.contents.as_of());
+        let date = date.max(intake.as_of());
         advance(intake, date, &name)?;
         let position = given.whole.map(before).max(listed);
-        let origin = intake.contents.origin_mut();
+        let origin = intake.origin_mut();
         origin.coverage = if request.complete {
             Coverage::Declared
         } else {
@@ -138,7 +163,7 @@ fn files(request: &Request<'_>, intake: &mut Intake<'_>) -> Result<(), Error> {
         origin.etags.clear();
     } else if intake.offered() > 0 && held == Coverage::Partial {
         // more documents do not make a whole database newer than its last whole state
-        let date = date.max(intake.contents.as_of());
+        let date = date.max(intake.as_of());
         advance(intake, date, &name)?;
     }
     Ok(())
@@ -148,7 +173,7 @@ fn files(request: &Request<'_>, intake: &mut Intake<'_>) -> Result<(), Error> {
 fn tell_lacking(intake: &Intake<'_>) {
     let mut lacking = intake.lacking();
     let Some(first) = lacking.next() else { return };
-    let held = first.id.as_ref().and_then(|id| intake.contents.revised(id));
+    let held = intake.held(first);
     let there = held.map_or_else(
         || "is not there".to_owned(),
         |held| format!("is there in the version of {held}"),
@@ -162,7 +187,7 @@ fn tell_lacking(intake: &Intake<'_>) {
 }
 
 fn advance(intake: &mut Intake<'_>, to: Timestamp, source: &str) -> Result<(), Error> {
-    let done = intake.contents.advance(to, source);
+    let done = intake.advance(to, source);
     done.map_err(|error| usage(error.to_string(), ""))
 }
 
@@ -185,7 +210,7 @@ fn directory(from: &Path, intake: &mut Intake<'_>, given: &mut Given) -> Result<
         let name = name.to_string_lossy().into_owned();
         if is_known(&name) {
             names.push((name, entry.into_path()));
-        } else if feed::is_archive(entry.file_name().to_str().unwrap_or_default()) {
+        } else if intake.is_archive(entry.file_name().to_str().unwrap_or_default()) {
             newest = newest.max(Some(entry.into_path()));
         }
     }
@@ -230,7 +255,7 @@ fn archive(from: &Path, intake: &mut Intake<'_>, given: &mut Given) -> Result<()
     unpack(open(from).map_err(io)?, packed, size, intake).map_err(io)?;
     intake.checked(sum.is_some(), before);
     given.whole = day;
-    let origin = intake.contents.origin_mut();
+    let origin = intake.origin_mut();
     origin.archive = name.filter(|_| day.is_some()).map(str::to_owned);
     Ok(())
 }

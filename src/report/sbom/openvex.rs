@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Exposure, Listed, basis, by_nevra, exposures, listed, stamp, time, uuid};
 use crate::{
+    advisory::{Stance, matching::Unmended},
     report::{
         Report, Reporter,
         errata::{self, errata},
@@ -99,7 +100,50 @@ fn statements(report: &Report, image: &Listed<'_>) -> Vec<Value> {
         })
     });
     statements.extend(fixed);
+    for facts in image.image.advisories.iter() {
+        let matched = &facts.matched;
+        for own in matched.unfixed.iter().chain(&matched.not_affected) {
+            if !open.contains(own.id.as_str()) {
+                statements.extend(told(report, own, image));
+            }
+        }
+    }
     statements
+}
+
+/// What documents of vulnerabilities say: one statement for each stance.
+fn told(report: &Report, own: &Unmended, image: &Listed<'_>) -> Vec<Value> {
+    let stances: BTreeSet<Stance> = own.packages.iter().map(|it| it.stance).collect();
+    let statement = |stance: Stance| {
+        let packages = own.packages.iter().filter(|it| it.stance == stance);
+        let product = product(image, packages.map(|it| &it.installed));
+        let mut statement = json!({
+            "vulnerability": { "@id": errata::cve_page(&own.id), "name": own.id },
+            "timestamp": time(report),
+            "products": [product],
+            "status_notes": stance.as_str(),
+        });
+        if stance.is_not_affected() {
+            statement["status"] = "not_affected".into();
+            match stance.justification() {
+                Some(why) => statement["justification"] = why.into(),
+                None => {
+                    statement["impact_statement"] = "Red Hat says that it is not affected".into();
+                }
+            }
+        } else if stance == Stance::Investigated {
+            statement["status"] = "under_investigation".into();
+        } else {
+            statement["status"] = "affected".into();
+            let action = match own.workaround.as_str() {
+                "" => format!("there is no fix ({})", stance.as_str()),
+                workaround => workaround.to_owned(),
+            };
+            statement["action_statement"] = action.into();
+        }
+        statement
+    };
+    stances.into_iter().map(statement).collect()
 }
 
 /// The image, with those of its packages that a statement is about.
