@@ -235,8 +235,13 @@ pub(super) fn concerned(
     if named == Named::Binary && is_aside(&name, None) {
         return Ok(None);
     }
+    // a package of a module may have the stream for a version
+    let stream = module
+        .as_deref()
+        .and_then(|module: &str| module.split_once(':'));
     let mut until = match &*decoded(version)? {
         "" => None,
+        version if stream.is_some_and(|(_, stream)| stream == version) => None,
         version => Some(FixedEvr::parse(version).ok_or(Unreadable::Malformed)?),
     };
     if let (Some(until), Some(epoch)) = (&mut until, epoch) {
@@ -302,6 +307,10 @@ mod tests {
             (
                 "pkg:rpm/redhat/python39@3.9-8040020240902080505.63cd9eba?arch=src&epoch=0&rpmmod=python39:3.9",
                 "python39 Source python39:3.9 -",
+            ),
+            (
+                "pkg:rpm/redhat/log4j12@0.5?arch=src&rpmmod=parfait:0.5",
+                "log4j12 Source parfait:0.5 -",
             ),
             ("pkg:rpm/redhat/tar-debuginfo", ""),
             ("pkg:oci/ose-console", ""),

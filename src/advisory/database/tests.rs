@@ -95,6 +95,7 @@ fn sample() -> Contents {
             sha256: 1,
             unnamed: 2,
         },
+        vex: None,
         unread: [(text("2024/rhsa-2024_1.json"), text("line 1"))].into(),
     };
     contents
