@@ -104,6 +104,7 @@ fn image(documents: &[Advisory]) -> (Evidence, Vec<Installed>) {
             },
             vendor: None,
             signing_key: Some("199e2f91fd431d51".to_owned()),
+            source: None,
             module: row.module.as_ref().map(|module| format!("{module}:8000:0")),
             layer: LayerIndex(u32::from(number.is_multiple_of(2))),
             repository: None,

@@ -79,13 +79,27 @@ impl Cpe {
     /// does not matter for RHEL (`o` for the base system, `a` for the rest), the channel never does; but where
     /// both name a platform (`el8`, `el9`), it must be the same.
     pub fn fits(&self, image: &Self) -> bool {
+        self.version.split('.').eq(image.version.split('.')) && self.is_of(image)
+    }
+
+    /// The same for what is said of products without a fix: there a version may leave out its last
+    /// parts, `openshift:4` for every 4.
+    pub fn covers(&self, image: &Self) -> bool {
+        let mut image_parts = image.version.split('.');
+        let own = self
+            .version
+            .split('.')
+            .all(|part| image_parts.next() == Some(part));
+        own && self.is_of(image)
+    }
+
+    fn is_of(&self, image: &Self) -> bool {
         let platform = match (platform(&self.edition), platform(&image.edition)) {
             (Some(own), Some(other)) => own == other,
             _ => true,
         };
         self.vendor == image.vendor
             && self.product == image.product
-            && self.version.split('.').eq(image.version.split('.'))
             && (self.part == image.part || self.is_rhel())
             && platform
     }
@@ -209,6 +223,49 @@ mod tests {
     fn products_fit_by_whole_version_parts() {
         for (row, image, fits) in FITS.iter().copied() {
             assert_eq!(cpe(row).fits(&cpe(image)), fits, "{row} for {image}");
+        }
+    }
+
+    #[test]
+    fn products_without_a_fix_cover_whole_version_parts() {
+        for (row, image, covers) in [
+            (
+                "cpe:/a:redhat:openshift:4",
+                "cpe:/a:redhat:openshift:4.13::el8",
+                true,
+            ),
+            (
+                "cpe:/a:redhat:openshift:4.1",
+                "cpe:/a:redhat:openshift:4.13::el8",
+                false,
+            ),
+            (
+                "cpe:/o:redhat:enterprise_linux:10",
+                "cpe:/o:redhat:enterprise_linux:10.0",
+                true,
+            ),
+            (
+                "cpe:/o:redhat:enterprise_linux:10.1",
+                "cpe:/o:redhat:enterprise_linux:10.0",
+                false,
+            ),
+            (
+                "cpe:/o:redhat:enterprise_linux:1",
+                "cpe:/o:redhat:enterprise_linux:10.0",
+                false,
+            ),
+            (
+                "cpe:/a:redhat:enterprise_linux:8",
+                "cpe:/o:redhat:enterprise_linux:8::baseos",
+                true,
+            ),
+            (
+                "cpe:/a:redhat:openstack",
+                "cpe:/a:redhat:openstack:16.2::el8",
+                false,
+            ),
+        ] {
+            assert_eq!(cpe(row).covers(&cpe(image)), covers, "{row} for {image}");
         }
     }
 

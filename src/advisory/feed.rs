@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::AdvisoryId;
+use super::{AdvisoryId, CveId};
 
 /// Repositories with their CPEs, as [`super::database::Contents::set_repositories`] takes them.
 pub type Repositories = BTreeMap<String, BTreeSet<String>>;
@@ -56,6 +56,8 @@ pub struct Changed {
     pub path: String,
     /// the advisory; `None` for documents of other kinds
     pub id: Option<AdvisoryId>,
+    /// the vulnerability; `None` for documents of other kinds
+    pub cve: Option<CveId>,
     /// when
     pub at: Timestamp,
 }
@@ -75,6 +77,7 @@ pub fn changes(csv: &str) -> Result<Vec<Changed>, FeedError> {
         Ok(Changed {
             path: path.to_owned(),
             id: id_of_path(path),
+            cve: cve_of_path(path),
             at,
         })
     };
@@ -85,6 +88,12 @@ pub fn changes(csv: &str) -> Result<Vec<Changed>, FeedError> {
 pub fn id_of_path(path: &str) -> Option<AdvisoryId> {
     let name = path.rsplit('/').next()?.strip_suffix(".json")?;
     name.to_ascii_uppercase().replacen('_', ":", 1).parse().ok()
+}
+
+/// The vulnerability that a document's path names: `2024/cve-2024-6923.json` is `CVE-2024-6923`.
+pub fn cve_of_path(path: &str) -> Option<CveId> {
+    let name = path.rsplit('/').next()?.strip_suffix(".json")?;
+    name.to_ascii_uppercase().parse().ok()
 }
 
 /// The day of a whole archive, by its name: `csaf_advisories_2025-02-15.tar.zst`, from midnight UTC.
@@ -163,6 +172,11 @@ mod tests {
             Some("RHSA-2024:0010")
         );
         assert_eq!((list[1].id.as_ref(), list[1].at), (None, list[0].at));
+        assert_eq!(list[0].cve, None);
+        assert_eq!(
+            cve_of_path("2024/cve-2024-6923.json").map(|cve| cve.to_string()),
+            Some("CVE-2024-6923".to_owned())
+        );
         for bad in [
             "x",
             "\"a\",\"yesterday\"",

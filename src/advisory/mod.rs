@@ -11,9 +11,11 @@ pub mod grade;
 mod lifecycle;
 pub mod matching;
 mod model;
+mod vulnerability;
 
 pub use cpe::Cpe;
 pub use lifecycle::{EndOfLife, NotALifeCycle, ends_of_life, known_ends_of_life};
 pub use model::{
     Advisory, AdvisoryId, AdvisoryKind, ArchSet, FixedEvr, NotAnAdvisoryId, Row, Severity,
 };
+pub use vulnerability::{CveId, Named, NotACveId, Stance, Statement, Vulnerability};

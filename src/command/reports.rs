@@ -41,6 +41,13 @@ pub(super) fn write(
     let mut errors = Vec::new();
     for to in &config.reports {
         let to = &to.value;
+        if let Some(why) = reporter(&to.format).ok().and_then(|of| of.unfit(report)) {
+            shown
+                .console
+                .warn(&format!("{} is not written: {why}", describe(to)));
+            errors.extend(remove(to, done, several).err());
+            continue;
+        }
         let result = match &to.path {
             None => to_stdout(to, report, shown, stdout),
             Some(path) => {
@@ -54,6 +61,19 @@ pub(super) fn write(
         }));
     }
     errors
+}
+
+/// A report of an earlier run would be taken for this one's.
+fn remove(to: &ReportTo, done: &Done, several: bool) -> Result<(), Error> {
+    let Some(path) = &to.path else { return Ok(()) };
+    let path = path_for(path, done.name.as_deref().filter(|_| several));
+    if !fs::symlink_metadata(&path).is_ok_and(|there| there.is_file()) {
+        return Ok(());
+    }
+    fs::remove_file(&path).map_err(|source| Error::Report {
+        what: describe(to),
+        source,
+    })
 }
 
 fn describe(to: &ReportTo) -> String {

@@ -16,6 +16,12 @@ pub enum AdvisoriesCommand {
         /// `lifecycle.tsv`; Red Hat's own feed when absent
         #[arg(long, value_name = "URL|DIR|ARCHIVE", value_hint = ValueHint::AnyPath)]
         from: Option<PathBuf>,
+        /// Take over documents of single vulnerabilities (CSAF VEX, of either generation) as well: what
+        /// has no fix yet is told, and changes no grade; from a feed, directory or archive as above,
+        /// Red Hat's own feed when none is named
+        #[arg(long, value_name = "URL|DIR|ARCHIVE", value_hint = ValueHint::AnyPath,
+              num_args = 0..=1, default_missing_value = "")]
+        vex: Option<PathBuf>,
         /// The files given are all advisories that count; without this, or an archive or list that
         /// shows it, no image gets a grade by them
         #[arg(long)]
@@ -30,9 +36,9 @@ pub enum AdvisoriesCommand {
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         database: Option<PathBuf>,
     },
-    /// Tell everything about one advisory
+    /// Tell everything about one advisory or vulnerability
     Show {
-        /// Id, such as `RHSA-2024:0010`
+        /// Id, such as `RHSA-2024:0010` or `CVE-2024-6923`
         id: String,
         /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -8,9 +8,9 @@ use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use super::{ImageReport, Report, baseline::Change};
 use crate::{
     advisory::{
-        Severity,
+        Severity, Stance,
         grade::{Grade, Health},
-        matching::{Affected, Missing},
+        matching::{Affected, Missing, Unmended},
     },
     finding::Location,
     rpm::Nevra,
@@ -181,6 +181,33 @@ pub(crate) fn judged_by(facts: &AdvisoryFacts) -> String {
         facts.matched.not_scanned.len(),
         facts.advisories,
         day(facts.data)
+    )
+}
+
+/// Vulnerabilities that are told by one line.
+const MOST_UNFIXED: usize = 5;
+
+/// Vulnerabilities that no advisory mends, in one line.
+pub(crate) fn unfixed_line(facts: &AdvisoryFacts) -> String {
+    let all = &facts.matched.unfixed;
+    let is_open = |own: &&Unmended| {
+        own.packages
+            .iter()
+            .all(|it| it.stance == Stance::Investigated)
+    };
+    let investigated = all.iter().filter(is_open).count();
+    let named = all.iter().take(MOST_UNFIXED);
+    let named: Vec<String> = named
+        .map(|own| format!("{} ({})", own.id, own.severity))
+        .collect();
+    let rest = match all.len().saturating_sub(MOST_UNFIXED) {
+        0 => String::new(),
+        rest => format!(" and {rest} more"),
+    };
+    format!(
+        "{} vulnerabilities that no advisory mends, {investigated} of them under investigation; they do not lower the grade: {}{rest}",
+        all.len(),
+        named.join(", ")
     )
 }
 

@@ -39,6 +39,9 @@ pub(super) fn lines(image: &ImageReport) -> Vec<(&'static str, String)> {
     if !facts.matched.missing.is_empty() {
         lines.push(("current base", errata::base_line(facts)));
     }
+    if !facts.matched.unfixed.is_empty() {
+        lines.push(("without fix", errata::unfixed_line(facts)));
+    }
     lines
 }
 

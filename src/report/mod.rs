@@ -160,6 +160,11 @@ pub struct SourceText {
 pub trait Reporter: Sync {
     /// the format's name on the command line
     fn name(&self) -> &'static str;
+    /// why the format has no valid document for this report, when it has none
+    fn unfit(&self, report: &Report) -> Option<String> {
+        let _ = report;
+        None
+    }
     /// writes it
     fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()>;
 }

@@ -109,6 +109,7 @@ pub(crate) fn golden_list(data: &Path) -> Vec<Installed> {
             },
             vendor: None,
             signing_key: Some(key.to_owned()),
+            source: None,
             module: release
                 .contains(".module")
                 .then(|| format!("{stream}:8000020190405071959:55190bc5")),
@@ -278,6 +279,7 @@ fn varied_package_lists_get_the_plain_answer() {
                     },
                     vendor: Some("Red Hat, Inc.".to_owned()),
                     signing_key: None,
+                    source: None,
                     module,
                     layer: LayerIndex(0),
                     repository: None,
@@ -547,6 +549,7 @@ fn documents_that_come_along_are_read_and_matched() {
         },
         vendor: None,
         signing_key: Some("199e2f91fd431d51".to_owned()),
+        source: None,
         module: None,
         layer: LayerIndex(0),
         repository: None,

@@ -467,6 +467,21 @@ fn damaged_documents_are_listed_and_fetched_again_the_next_time() {
 }
 
 #[test]
+fn documents_older_than_the_list_says_are_told_and_fetched_again_the_next_time() {
+    let feed = Feed::start(|_| None);
+    feed.put(&path(2), document(2, "2025-02-15T00:00:00Z"));
+    let first = feed.update();
+    assert_eq!(first.code, 0, "{first}");
+    let told = "the list of changes has it of 2025-02-16T00:00:00Z, and the source gives the version of 2025-02-15T00:00:00Z";
+    assert!(first.stderr.contains(told), "{first}");
+    assert!(feed.status().contains(told), "{}", feed.status());
+    feed.put(&path(2), document(2, "2025-02-16T00:00:00Z"));
+    let second = feed.update();
+    assert!(second.stdout.contains("1 replaced"), "{second}");
+    assert!(!feed.status().contains("unread"), "{}", feed.status());
+}
+
+#[test]
 fn an_older_feed_never_replaces_a_newer_one() {
     let feed = Feed::start(|_| None);
     assert_eq!(feed.update().code, 0);
@@ -613,6 +628,24 @@ fn files_are_partial_until_a_list_an_archive_or_the_user_says_that_they_are_all(
         Coverage::Partial,
         "one of the list is not there"
     );
+    let newer = format!("\"{}\",\"2025-02-01T00:00:01Z\"\n", path(1));
+    fs::write(dir.join("changes.csv"), &newer).unwrap();
+    let (coverage, ran) = update("feed", &[]);
+    assert_eq!(
+        coverage,
+        Coverage::Partial,
+        "it is there in an older version"
+    );
+    assert!(
+        ran.stderr.contains("version of 2025-02-01T00:00:00Z"),
+        "{ran}"
+    );
+    fs::write(dir.join("changes.csv"), newer.replace("01Z", "00.9Z")).unwrap();
+    assert_eq!(
+        update("feed", &[]).0,
+        Coverage::Whole,
+        "fractions of a second are not kept"
+    );
     fs::write(dir.join("changes.csv"), line(1)).unwrap();
     assert_eq!(update("feed", &[]).0, Coverage::Whole);
     fs::write(
@@ -641,6 +674,90 @@ fn files_are_partial_until_a_list_an_archive_or_the_user_says_that_they_are_all(
         ran.code == 2 && ran.stderr.contains("its SHA-256 is"),
         "{ran}"
     );
+}
+
+#[test]
+fn documents_of_vulnerabilities_are_fetched_as_advisories_are() {
+    let vex = |number: u32, revised: &str| {
+        document(number, revised).replace(
+            &format!("RHSA-2024:{number}"),
+            &format!("CVE-2024-000{number}"),
+        )
+    };
+    let name = |number: u32| format!("2024/cve-2024-000{number}.json");
+    let line = |number, at: &str| format!("\"{}\",\"{at}\"\n", name(number));
+    let feed = Feed::start(|_| None);
+    let archived = "csaf_vex_2025-02-15.tar.zst";
+    let packed = archive(&[(name(1), vex(1, "2025-02-01T00:00:00Z"))]);
+    feed.put("vex/archive_latest.txt", archived);
+    feed.put(&format!("vex/{archived}.sha256"), sum(&packed));
+    feed.put(&format!("vex/{archived}"), packed);
+    feed.put(&format!("vex/{}", name(2)), vex(2, "2025-02-16T00:00:00Z"));
+    let list = line(2, "2025-02-16T00:00:00Z") + &line(1, "2025-02-01T00:00:00Z");
+    feed.put("vex/changes.csv", list.clone());
+    let update = || {
+        let (url, vex) = (feed.url(), format!("{}vex/", feed.url()));
+        let args = ["advisories", "update", "--from", &url, "--vex", &vex];
+        let ran = plimsoll(
+            feed.folder.path(),
+            &[&args[..], &["--database", "a.db"]].concat(),
+        );
+        assert_eq!(ran.code, 0, "{ran}");
+        ran
+    };
+    let held = || {
+        let file = feed.bytes();
+        let database = Database::open(&file).unwrap();
+        ["CVE-2024-0001", "CVE-2024-0002", "CVE-2024-0003"].map(|id| {
+            database
+                .vulnerability(id)
+                .is_some_and(|it| it.severity.is_some())
+        })
+    };
+    let first = update();
+    assert!(
+        first
+            .stdout
+            .contains("2 documents of vulnerabilities added"),
+        "{first}"
+    );
+    assert_eq!(held(), [true, true, false]);
+    assert_eq!(feed.held().1, Coverage::Whole);
+    assert!(
+        feed.status()
+            .contains("vex as of       2025-02-16T00:00:00Z"),
+        "{}",
+        feed.status()
+    );
+    // changes alone from then on
+    let since = feed.double.requests().len();
+    let second = update();
+    assert!(
+        second
+            .stdout
+            .contains("nothing new at the source of vulnerabilities"),
+        "{second}"
+    );
+    feed.put(&format!("vex/{}", name(3)), vex(3, "2025-02-17T00:00:00Z"));
+    feed.put("vex/changes.csv", line(3, "2025-02-17T00:00:00Z") + &list);
+    feed.put("vex/deletions.csv", line(1, "2025-02-17T00:00:00Z"));
+    let third = update();
+    assert!(
+        third.stdout.contains("1 documents of vulnerabilities added, 0 replaced, 0 unchanged, 0 older than what is held, 1 deleted"),
+        "{third}"
+    );
+    assert_eq!(held(), [false, true, true]);
+    let asked = feed.asked(since);
+    assert!(
+        !asked.iter().any(|path| path.ends_with(archived)),
+        "{asked:?}"
+    );
+    assert!(
+        !asked.iter().any(|path| path.ends_with(&name(2))),
+        "{asked:?}"
+    );
+    let beside = ["a.db", "a.db.lock"].map(str::to_owned);
+    assert_eq!(feed.beside(), BTreeSet::from(beside), "no litter");
 }
 
 /// The database is the old one or the new one, and what else lies there has a known name.

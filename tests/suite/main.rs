@@ -37,3 +37,4 @@ mod sources_oracle;
 mod support;
 mod verdicts;
 mod verify;
+mod vex;

@@ -15,7 +15,7 @@ use plimsoll::{
         matching::{Matched, matches},
     },
     check,
-    finding::{Assessment, Outcome, Verdict},
+    finding::{Assessment, Finding, Outcome, Verdict},
     report::{ImageIdentity, ImageReport, REPORTERS, Report, ReportKind},
     subject::{AdvisoryFacts, Fact},
 };
@@ -214,7 +214,9 @@ fn package_lists_and_statements_are_valid_and_name_what_the_report_names() {
         .iter()
         .map(|it| it["vulnerability"]["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["CVE-0000-0001", "CVE-0000-0002"]);
+    assert_eq!(names, ["CVE-0000-0001", "CVE-0000-0002", "CVE-0000-0003"]);
+    let states = [0, 1, 2].map(|at| vex["statements"][at]["status"].as_str().unwrap());
+    assert_eq!(states, ["affected", "affected", "fixed"]);
     assert_eq!(
         vex["statements"][0]["products"][0]["subcomponents"][0]["@id"],
         **openssl
@@ -229,6 +231,35 @@ fn package_lists_and_statements_are_valid_and_name_what_the_report_names() {
     assert_eq!(
         vex["vulnerabilities"][0]["ratings"][0]["severity"],
         "critical"
+    );
+}
+
+#[test]
+fn statements_about_an_image_that_lacks_nothing_are_valid_or_told_to_be_none() {
+    let (Some(image), Some(bare)) = (fixture("critical-vuln"), fixture("no-rpmdb")) else {
+        return;
+    };
+    let folder = home();
+    fs::remove_file(folder.path().join("feed/0.json")).unwrap();
+    fs::remove_file(folder.path().join("feed/1.json")).unwrap();
+    fs::remove_dir_all(folder.path().join("plimsoll")).unwrap();
+    let update = ["advisories", "update", "--from", "feed", "--complete"];
+    assert_eq!(run(folder.path(), &update).code, 0);
+    let scan = |image: &str| run(folder.path(), &["scan", image, "-f", "openvex=out/openvex"]);
+    let image = format!("oci:{}:3.7-1", image.display());
+    scan(&image);
+    let vex = json(folder.path(), "out/openvex");
+    assert_valid("openvex-0.2.0.schema.json", &vex);
+    assert_eq!(vex["statements"].as_array().unwrap().len(), 1);
+    assert_eq!(vex["statements"][0]["status"], "fixed");
+    let ran = scan(&format!("oci:{}", bare.display()));
+    assert!(
+        ran.stderr.contains("is not written: `openvex` wants"),
+        "{ran}"
+    );
+    assert!(
+        !folder.path().join("out/openvex").exists(),
+        "the report of another image is left there"
     );
 }
 
@@ -615,6 +646,15 @@ fn of_golden(matched: Matched, data: Timestamp) -> Report {
         .map(|it| (it.severity, it.released))
         .collect();
     let rule = check::find("free_of_critical_vulnerabilities")[0];
+    // one for each advisory that fails the image, as the check makes them
+    let failing = matched.missing.iter();
+    let failing = failing.filter(|it| it.severity >= plimsoll::advisory::Severity::Important);
+    let findings = failing
+        .map(|it| Finding {
+            advisory: Some(it.id.clone()),
+            ..Finding::new(it.id.clone(), format!("{} is not applied", it.id))
+        })
+        .collect();
     Report {
         kind: ReportKind::Scan,
         passed: false,
@@ -628,7 +668,7 @@ fn of_golden(matched: Matched, data: Timestamp) -> Report {
             },
             assessments: vec![Assessment {
                 rule,
-                outcome: Outcome::Assessed(Verdict::Failed(Vec::new())),
+                outcome: Outcome::Assessed(Verdict::Failed(findings)),
                 blocking: false,
                 exception: None,
             }],

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use crate::advisory::{ArchSet, FixedEvr};
+use crate::advisory::{ArchSet, FixedEvr, Named};
 
 /// What a node of the product tree stands for, besides the CPE it may have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,9 +183,166 @@ fn nevra_of(text: &str, module: Option<&str>) -> Option<Result<Component, Unread
     ))
 }
 
+/// A package that something is said of, whatever its version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Concerned {
+    pub(super) name: String,
+    pub(super) named: Named,
+    pub(super) module: Option<String>,
+    pub(super) until: Option<FixedEvr>,
+}
+
+/// Reads a package URL, or the id of a component that has none; `None` when it is no package that
+/// could be installed.
+pub(super) fn concerned(
+    purl: Option<&str>,
+    id: Option<&str>,
+) -> Result<Option<Concerned>, Unreadable> {
+    let Some(purl) = purl else {
+        return Ok(id.and_then(plain));
+    };
+    let rest = purl.strip_prefix("pkg:").ok_or(Unreadable::Malformed)?;
+    let (kind, rest) = rest.split_once('/').ok_or(Unreadable::Malformed)?;
+    match kind {
+        "rpm" => {}
+        // a module's package, which the id names after it: `log4j:2/log4j`
+        "rpmmod" => return Ok(id.and_then(plain).filter(|it| it.module.is_some())),
+        _ => return Ok(None),
+    }
+    let rest = rest.split('#').next().unwrap_or_default();
+    let (path, qualifiers) = rest.split_once('?').unwrap_or((rest, ""));
+    let (path, version) = path.split_once('@').unwrap_or((path, ""));
+    let name = decoded(path.rsplit('/').next().unwrap_or_default())?;
+    let (mut epoch, mut arch, mut module) = (None, None, None);
+    for (key, value) in qualifiers
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+    {
+        match key {
+            "epoch" => epoch = Some(decoded(value)?),
+            "arch" => arch = Some(decoded(value)?),
+            "rpmmod" => module = Some(module_of(&decoded(value)?).ok_or(Unreadable::Malformed)?),
+            _ => {}
+        }
+    }
+    if name.is_empty() {
+        return Err(Unreadable::Malformed);
+    }
+    let named = match arch.as_deref() {
+        Some("src" | "nosrc") => Named::Source,
+        _ => Named::Binary,
+    };
+    if named == Named::Binary && is_aside(&name, None) {
+        return Ok(None);
+    }
+    // a package of a module may have the stream for a version
+    let stream = module
+        .as_deref()
+        .and_then(|module: &str| module.split_once(':'));
+    let mut until = match &*decoded(version)? {
+        "" => None,
+        version if stream.is_some_and(|(_, stream)| stream == version) => None,
+        version => Some(FixedEvr::parse(version).ok_or(Unreadable::Malformed)?),
+    };
+    if let (Some(until), Some(epoch)) = (&mut until, epoch) {
+        until.epoch = epoch.parse().map_err(|_| Unreadable::Malformed)?;
+    }
+    // `3.9-8040020240902080505.63cd9eba` is the version of a module, not of a package
+    let build = |evr: &FixedEvr| {
+        let digits = evr.release.split('.').next().unwrap_or_default();
+        digits.len() > 12 && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    Ok(Some(Concerned {
+        name: name.into_owned(),
+        named,
+        until: until.filter(|evr| module.is_none() || !build(evr)),
+        module,
+    }))
+}
+
+/// `kernel`, or `log4j:2/log4j` for a package of a module. Old documents mean source packages as well
+/// as binary ones.
+fn plain(id: &str) -> Option<Concerned> {
+    let (module, name) = match id.split_once('/') {
+        Some((label, name)) => (Some(module_of(label)?), name),
+        None => (None, id),
+    };
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
+    let good = !name.is_empty() && name.bytes().all(letter) && name != "Other";
+    good.then(|| Concerned {
+        name: name.to_owned(),
+        named: Named::Either,
+        module,
+        until: None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packages_without_a_version_are_read() {
+        let shown = |purl: Option<&str>, id: &str| {
+            let it = concerned(purl, Some(id)).expect(id);
+            it.map_or_else(String::new, |it| {
+                let until = it
+                    .until
+                    .map_or_else(|| "-".to_owned(), |evr| evr.to_string());
+                let module = it.module.as_deref().unwrap_or("-");
+                format!("{} {:?} {module} {until}", it.name, it.named)
+            })
+        };
+        for (purl, wanted) in [
+            ("pkg:rpm/redhat/sqlite-libs", "sqlite-libs Binary - -"),
+            ("pkg:rpm/redhat/sqlite?arch=src", "sqlite Source - -"),
+            (
+                "pkg:rpm/redhat/npm?rpmmod=nodejs:22",
+                "npm Binary nodejs:22 -",
+            ),
+            (
+                "pkg:rpm/redhat/python3.12@3.12.1-4.el9_4.3?arch=src&epoch=1",
+                "python3.12 Source - 1:3.12.1-4.el9_4.3",
+            ),
+            (
+                "pkg:rpm/redhat/python39@3.9-8040020240902080505.63cd9eba?arch=src&epoch=0&rpmmod=python39:3.9",
+                "python39 Source python39:3.9 -",
+            ),
+            (
+                "pkg:rpm/redhat/log4j12@0.5?arch=src&rpmmod=parfait:0.5",
+                "log4j12 Source parfait:0.5 -",
+            ),
+            ("pkg:rpm/redhat/tar-debuginfo", ""),
+            ("pkg:oci/ose-console", ""),
+            ("pkg:maven/a/b", ""),
+        ] {
+            assert_eq!(shown(Some(purl), "x"), wanted, "{purl}");
+        }
+        for (id, wanted) in [
+            ("kernel", "kernel Either - -"),
+            ("log4j:2/log4j", "log4j Either log4j:2 -"),
+            ("Other", ""),
+            ("openshift4/ose-console", ""),
+            ("a name", ""),
+        ] {
+            assert_eq!(shown(None, id), wanted, "{id}");
+        }
+        for bad in [
+            "pkg:rpm",
+            "x",
+            "pkg:rpm/redhat/?arch=src",
+            "pkg:rpm/redhat/a@1",
+            "pkg:rpm/redhat/a@1-1?epoch=x",
+            "pkg:rpm/redhat/a?rpmmod=x",
+            "pkg:rpm/redhat/%ff",
+        ] {
+            assert_eq!(
+                concerned(Some(bad), None),
+                Err(Unreadable::Malformed),
+                "{bad}"
+            );
+        }
+    }
 
     fn shown(component: &Component) -> String {
         match component {

@@ -3,20 +3,22 @@
 //!
 //! Of its products only those that are `fixed` count, and of those the binary rpms; source and
 //! debuginfo packages are left aside, other content is counted, what cannot be read is listed. The
-//! documents of single vulnerabilities (VEX) are not read here: they are [`ParseError::NotAnAdvisory`].
+//! documents of single vulnerabilities (VEX) are read by [`parse_vex`].
 
 mod component;
 mod document;
 mod tree;
+mod vex;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use jiff::Timestamp;
 
 pub(super) use self::component::module_of;
+pub use self::vex::{ParsedVex, parse_vex};
 use self::{
     component::Component,
-    document::{Csaf, Text},
+    document::{Csaf, Head, Text},
     tree::{Products, shortened},
 };
 use super::{Advisory, AdvisoryId, ArchSet, Row, Severity};
@@ -57,6 +59,12 @@ pub enum ParseError {
     /// about a vulnerability or something else
     #[error("`document.tracking.id` is `{id}`, which is no Red Hat advisory")]
     NotAnAdvisory {
+        /// its id
+        id: String,
+    },
+    /// about an advisory or something else
+    #[error("`document.tracking.id` is `{id}`, which is no vulnerability")]
+    NotAVulnerability {
         /// its id
         id: String,
     },
@@ -108,15 +116,10 @@ pub fn parse(json: &[u8]) -> Result<Parsed, ParseError> {
     if json.len() > MAX_DOCUMENT {
         return Err(ParseError::TooLarge { bytes: json.len() });
     }
-    let csaf: Csaf<'_> = serde_json::from_slice(json).map_err(|_| shape(json))?;
+    let csaf: Csaf<'_> =
+        serde_json::from_slice(json).map_err(|error| shape::<Csaf<'_>>(json, &error))?;
     let head = &csaf.document;
-    match head.csaf_version.as_deref() {
-        Some("2.0" | "2.1") => {}
-        found => {
-            let found = shortened(found.unwrap_or("missing"));
-            return Err(ParseError::Version { found });
-        }
-    }
+    version(head)?;
     let id: AdvisoryId = head
         .tracking
         .id
@@ -155,22 +158,28 @@ pub fn parse(json: &[u8]) -> Result<Parsed, ParseError> {
     Ok(parsed)
 }
 
+fn version(head: &Head<'_>) -> Result<(), ParseError> {
+    match head.csaf_version.as_deref() {
+        Some("2.0" | "2.1") => Ok(()),
+        found => Err(ParseError::Version {
+            found: shortened(found.unwrap_or("missing")),
+        }),
+    }
+}
+
 /// Says where the shape is wrong. It reads the document once more, because keeping track of the place
 /// is slower than reading.
-fn shape(json: &[u8]) -> ParseError {
+fn shape<'a, T: serde::Deserialize<'a>>(json: &'a [u8], first: &serde_json::Error) -> ParseError {
     let mut reader = serde_json::Deserializer::from_slice(json);
-    let (path, error) = match serde_path_to_error::deserialize::<_, Csaf<'_>>(&mut reader) {
-        Err(error) => (error.path().to_string(), error.into_inner()),
-        Ok(_) => match reader.end() {
-            Err(error) => (".".to_owned(), error),
-            Ok(()) => return ParseError::Missing { path: "document" },
-        },
+    let path = match serde_path_to_error::deserialize::<_, T>(&mut reader) {
+        Err(error) => error.path().to_string(),
+        Ok(_) => ".".to_owned(),
     };
     ParseError::Shape {
         path: shortened(&path),
-        line: error.line(),
-        column: error.column(),
-        reason: shortened(&error.to_string()),
+        line: first.line(),
+        column: first.column(),
+        reason: shortened(&first.to_string()),
     }
 }
 
@@ -183,15 +192,24 @@ fn date(text: Option<&str>, path: &'static str) -> Result<Timestamp, ParseError>
     })
 }
 
+/// The aggregate severity, when the document has one.
+fn aggregate(head: &Head<'_>) -> Result<Option<Severity>, ParseError> {
+    let aggregate = head.aggregate_severity.as_ref();
+    let Some(text) = aggregate.and_then(|severity| severity.text.as_deref()) else {
+        return Ok(None);
+    };
+    let known = Severity::parse(text).ok_or_else(|| ParseError::Value {
+        path: "document.aggregate_severity.text".to_owned(),
+        value: shortened(text),
+        expected: "severity such as `Important`",
+    });
+    known.map(Some)
+}
+
 /// The aggregate severity grades. A few documents have none; then the worst impact does.
 fn severity(csaf: &Csaf<'_>) -> Result<Severity, ParseError> {
-    let aggregate = csaf.document.aggregate_severity.as_ref();
-    if let Some(text) = aggregate.and_then(|severity| severity.text.as_deref()) {
-        return Severity::parse(text).ok_or_else(|| ParseError::Value {
-            path: "document.aggregate_severity.text".to_owned(),
-            value: shortened(text),
-            expected: "severity such as `Important`",
-        });
+    if let Some(severity) = aggregate(&csaf.document)? {
+        return Ok(severity);
     }
     let threats = csaf.vulnerabilities.iter().flat_map(|of| &of.threats);
     let impacts = threats.filter(|threat| &*threat.category == "impact");

@@ -37,6 +37,23 @@ pub(super) struct Resolved<'a> {
     steps: usize,
 }
 
+/// The parts of a product as they are called.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Parts<'a> {
+    pub(super) cpe: Option<&'a str>,
+    pub(super) purl: Option<&'a str>,
+    /// id of the component
+    pub(super) leaf: Option<&'a str>,
+    pub(super) module: Option<String>,
+}
+
+fn module_in(purl: &str) -> Option<String> {
+    match from_purl(purl) {
+        Ok(Component::Module(module)) => Some(module),
+        _ => None,
+    }
+}
+
 /// Why a product comes down to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unresolved {
@@ -109,6 +126,53 @@ impl<'a> Products<'a> {
         let mut resolved = Resolved::default();
         self.follow(id, 0, &mut resolved)?;
         Ok(resolved)
+    }
+
+    /// The same without reading what the parts are called: for products that have no version.
+    pub(super) fn parts(&self, id: &str) -> Result<Parts<'a>, Unresolved> {
+        let mut parts = Parts::default();
+        self.collect(id, 0, &mut 0, &mut parts)?;
+        Ok(parts)
+    }
+
+    fn collect(
+        &self,
+        id: &str,
+        depth: usize,
+        steps: &mut usize,
+        to: &mut Parts<'a>,
+    ) -> Result<(), Unresolved> {
+        *steps += 1;
+        if depth > DEEPEST || *steps > MOST {
+            return Err(Unresolved::TooDeep);
+        }
+        let (id, node) = self
+            .nodes
+            .get_key_value(id)
+            .ok_or_else(|| Unresolved::Undefined(shortened(id)))?;
+        to.cpe = to.cpe.or(node.cpe);
+        match node.purl {
+            // a module beside its package
+            Some(purl) if purl.starts_with("pkg:rpmmod/") && !node.parts.is_empty() => {
+                to.module = to.module.take().or_else(|| module_in(purl));
+            }
+            Some(purl) => {
+                if let Some(other) = to.purl.filter(|purl| purl.starts_with("pkg:rpmmod/")) {
+                    to.module = to.module.take().or_else(|| module_in(other));
+                    to.purl = Some(purl);
+                } else if purl.starts_with("pkg:rpmmod/") && to.purl.is_some() {
+                    to.module = to.module.take().or_else(|| module_in(purl));
+                } else {
+                    to.purl = to.purl.or(Some(purl));
+                }
+                to.leaf = Some(id);
+            }
+            None if node.parts.is_empty() && node.cpe.is_none() => to.leaf = to.leaf.or(Some(id)),
+            None => {}
+        }
+        node.parts
+            .iter()
+            .try_for_each(|part| self.collect(part, depth + 1, steps, to))
     }
 
     fn follow(&self, id: &str, depth: usize, to: &mut Resolved<'a>) -> Result<(), Unresolved> {

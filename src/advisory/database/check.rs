@@ -10,6 +10,7 @@ use super::{
         ADVISORY, CHECKSUM, DELETED, DOCUMENT, END, FORMAT, HEADER, MAGIC, META, NAME, PLACE,
         REPOSITORY, REPOSITORY_CPE, ROW, SECTIONS, Section, TABLE, TEXT,
     },
+    vex,
     writer::checksum,
 };
 use crate::advisory::{AdvisoryId, Severity};
@@ -71,10 +72,10 @@ fn sections<'a>(file: &'a [u8], header: &[u8]) -> Result<[&'a [u8]; SECTIONS], D
     if rest.is_empty() {
         return Ok(sections);
     }
-    Err(wrong(Section::Documents, "something follows it"))
+    Err(wrong(Section::Vulnerabilities, "something follows it"))
 }
 
-fn wrong(section: Section, problem: &'static str) -> DatabaseError {
+pub(super) fn wrong(section: Section, problem: &'static str) -> DatabaseError {
     DatabaseError::Section {
         section: section.name(),
         problem,
@@ -130,11 +131,12 @@ fn references(database: &Database<'_>) -> Result<(), DatabaseError> {
             .map(|_| ())
             .map_err(|_| wrong(Section::Ends, "it holds an impossible day"))
     })?;
-    documents(database)
+    documents(database)?;
+    vex::check(database)
 }
 
 /// Every record of a section, which holds whole records alone.
-fn each<const N: usize>(
+pub(super) fn each<const N: usize>(
     database: &Database<'_>,
     section: Section,
     check: impl FnMut(&[u8; N]) -> Result<(), DatabaseError>,
@@ -146,13 +148,13 @@ fn each<const N: usize>(
     records.iter().try_for_each(check)
 }
 
-fn below(section: Section, number: usize, count: usize) -> Result<(), DatabaseError> {
+pub(super) fn below(section: Section, number: usize, count: usize) -> Result<(), DatabaseError> {
     (number < count)
         .then_some(())
         .ok_or_else(|| wrong(section, "it refers to something that is not there"))
 }
 
-fn text(
+pub(super) fn text(
     database: &Database<'_>,
     section: Section,
     record: &[u8],
@@ -165,7 +167,12 @@ fn text(
         .ok_or_else(|| wrong(section, "a text of it lies outside of the texts"))
 }
 
-fn time(_: &Database<'_>, section: Section, record: &[u8], at: usize) -> Result<(), DatabaseError> {
+pub(super) fn time(
+    _: &Database<'_>,
+    section: Section,
+    record: &[u8],
+    at: usize,
+) -> Result<(), DatabaseError> {
     let seconds = u64_at(record, at).cast_signed();
     Timestamp::from_second(seconds)
         .map(|_| ())
@@ -210,7 +217,7 @@ fn rows(database: &Database<'_>) -> Result<(), DatabaseError> {
 
 /// Records that begin with a text and hold where their span of another section begins; the last one
 /// only ends the span before it.
-fn spans<const N: usize>(
+pub(super) fn spans<const N: usize>(
     database: &Database<'_>,
     section: Section,
     at: usize,
@@ -233,7 +240,10 @@ fn spans<const N: usize>(
 }
 
 /// Names that are looked up must be in order, or some would not be found.
-fn sorted<const N: usize>(database: &Database<'_>, section: Section) -> Result<(), DatabaseError> {
+pub(super) fn sorted<const N: usize>(
+    database: &Database<'_>,
+    section: Section,
+) -> Result<(), DatabaseError> {
     let name = |at| database.text(record::<N>(database.section(section), at), 0);
     let count = database.len(section, N).saturating_sub(1);
     let sorted = (1..count).all(|at| name(at - 1) < name(at));

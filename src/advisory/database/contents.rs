@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::Origin;
-use crate::advisory::{Advisory, AdvisoryId, EndOfLife};
+use crate::advisory::{Advisory, AdvisoryId, CveId, EndOfLife, Vulnerability};
 
 /// What is known of one document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,17 @@ pub struct Document {
     pub sha256: [u8; 32],
     /// what it says; `None` when it was deleted, so that an older copy does not bring it back
     pub advisory: Option<Advisory>,
+}
+
+/// What is known of one vulnerability's document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VulnerabilityDocument {
+    /// when this version was written; for a deleted one, when it was deleted
+    pub revised: Timestamp,
+    /// SHA-256 of its JSON; zeros for a deleted one
+    pub sha256: [u8; 32],
+    /// what it says; `None` when it was deleted
+    pub vulnerability: Option<Vulnerability>,
 }
 
 /// What came of a document that was offered.
@@ -52,6 +63,7 @@ pub struct Contents {
     pub(super) as_of: Timestamp,
     pub(super) origin: Origin,
     pub(super) documents: BTreeMap<AdvisoryId, Document>,
+    pub(super) vulnerabilities: BTreeMap<CveId, VulnerabilityDocument>,
     pub(super) repositories: BTreeMap<String, BTreeSet<String>>,
     pub(super) ends: BTreeSet<EndOfLife>,
 }
@@ -60,17 +72,12 @@ impl Contents {
     /// Offers one document. A version older than the one held, or than its deletion, is not taken.
     pub fn offer(&mut self, advisory: Advisory, sha256: [u8; 32]) -> Change {
         let revised = seconds(advisory.revised);
-        let change = match self.documents.get(&advisory.id) {
-            None => Change::Added,
-            Some(held) if held.revised > revised => return Change::Older,
-            Some(Document {
-                advisory: None,
-                revised: at,
-                ..
-            }) if *at >= revised => return Change::Older,
-            Some(held) if held.sha256 == sha256 => return Change::Unchanged,
-            Some(_) => Change::Replaced,
-        };
+        let held = self.documents.get(&advisory.id);
+        let held = held.map(|it| (it.revised, it.sha256, it.advisory.is_none()));
+        let change = offered(held, revised, sha256);
+        if matches!(change, Change::Older | Change::Unchanged) {
+            return change;
+        }
         let id = advisory.id.clone();
         let advisory = Advisory {
             revised,
@@ -84,6 +91,57 @@ impl Contents {
         };
         self.documents.insert(id, document);
         change
+    }
+
+    /// Offers the document of one vulnerability, by the same rule.
+    pub fn offer_vulnerability(&mut self, of: Vulnerability, sha256: [u8; 32]) -> Change {
+        let revised = seconds(of.revised);
+        let held = self.vulnerabilities.get(&of.id);
+        let held = held.map(|it| (it.revised, it.sha256, it.vulnerability.is_none()));
+        let change = offered(held, revised, sha256);
+        if matches!(change, Change::Older | Change::Unchanged) {
+            return change;
+        }
+        let id = of.id.clone();
+        let vulnerability = Some(Vulnerability {
+            revised,
+            published: seconds(of.published),
+            ..of
+        });
+        let document = VulnerabilityDocument {
+            revised,
+            sha256,
+            vulnerability,
+        };
+        self.vulnerabilities.insert(id, document);
+        change
+    }
+
+    /// Marks the document of one vulnerability as deleted at a time.
+    pub fn delete_vulnerability(&mut self, id: CveId, at: Timestamp) -> Change {
+        let revised = seconds(at);
+        let change = match self.vulnerabilities.get(&id) {
+            Some(held) if held.revised > revised => return Change::Older,
+            Some(held) if held.vulnerability.is_none() => return Change::Unchanged,
+            _ => Change::Deleted,
+        };
+        let gone = VulnerabilityDocument {
+            revised,
+            sha256: [0; 32],
+            vulnerability: None,
+        };
+        self.vulnerabilities.insert(id, gone);
+        change
+    }
+
+    /// When the version that is held of a vulnerability's document was written or deleted.
+    pub fn revised_vulnerability(&self, id: &CveId) -> Option<Timestamp> {
+        Some(self.vulnerabilities.get(id)?.revised)
+    }
+
+    /// The documents of vulnerabilities, deleted ones included.
+    pub fn vulnerabilities(&self) -> impl Iterator<Item = (&CveId, &VulnerabilityDocument)> {
+        self.vulnerabilities.iter()
     }
 
     /// Marks a document as deleted at a time. A version written later than that stays.
@@ -156,6 +214,21 @@ impl Contents {
     /// The day and second the data is of.
     pub fn as_of(&self) -> Timestamp {
         self.as_of
+    }
+}
+
+/// What comes of a document by what is held of it: its time, its hash, whether it was deleted.
+fn offered(
+    held: Option<(Timestamp, [u8; 32], bool)>,
+    revised: Timestamp,
+    sha256: [u8; 32],
+) -> Change {
+    match held {
+        None => Change::Added,
+        Some((at, _, _)) if at > revised => Change::Older,
+        Some((at, _, true)) if at >= revised => Change::Older,
+        Some((_, known, _)) if known == sha256 => Change::Unchanged,
+        Some(_) => Change::Replaced,
     }
 }
 

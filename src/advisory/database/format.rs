@@ -20,7 +20,7 @@
 pub(super) const MAGIC: [u8; 8] = *b"plimsadv";
 
 /// Version of the format that is written. Readers refuse all others.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// Where the header's checksum stands.
 pub(super) const CHECKSUM: std::ops::Range<usize> = 24..28;
@@ -59,6 +59,15 @@ pub(super) const END: usize = TEXT + TEXT + TEXT + 4;
 /// Id, time, SHA-256, advisory.
 pub(super) const DOCUMENT: usize = TEXT + 8 + 32 + 4;
 
+/// Id, title, workaround, publication, revision, SHA-256, severity ([`DELETED`] for a deleted one).
+pub(super) const VULNERABILITY: usize = TEXT * 3 + 8 + 8 + 32 + 4;
+/// Last version it holds for ([`NO_VERSION`] for all), vulnerability, CPE, module, severity, kind of
+/// package, stance, zero.
+pub(super) const STATEMENT: usize = 4 + 4 + 2 + 2 + 4;
+
+/// What stands instead of a version's number when there is none.
+pub(super) const NO_VERSION: u32 = u32::MAX;
+
 /// Sections in the order of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Section {
@@ -75,10 +84,13 @@ pub(super) enum Section {
     RepositoryCpes,
     Ends,
     Documents,
+    ConcernedNames,
+    Statements,
+    Vulnerabilities,
 }
 
 /// Number of sections.
-pub(super) const SECTIONS: usize = 13;
+pub(super) const SECTIONS: usize = 16;
 
 impl Section {
     pub(super) const ALL: [Self; SECTIONS] = [
@@ -95,6 +107,9 @@ impl Section {
         Self::RepositoryCpes,
         Self::Ends,
         Self::Documents,
+        Self::ConcernedNames,
+        Self::Statements,
+        Self::Vulnerabilities,
     ];
 
     /// For messages.
@@ -113,6 +128,9 @@ impl Section {
             Self::RepositoryCpes => "products of repositories",
             Self::Ends => "life cycle",
             Self::Documents => "documents",
+            Self::ConcernedNames => "names of statements",
+            Self::Statements => "statements",
+            Self::Vulnerabilities => "documents of vulnerabilities",
         }
     }
 }

@@ -14,15 +14,18 @@ mod format;
 mod origin;
 mod reader;
 mod unpack;
+mod vex;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-pub use contents::{BackInTime, Change, Contents, Document};
+pub use contents::{BackInTime, Change, Contents, Document, VulnerabilityDocument};
 pub use format::FORMAT;
-pub use origin::{Coverage, Origin, Verified};
+pub use origin::{Coverage, Origin, Second, Verified};
 pub use reader::{Counts, Database, DatabaseError, Stored};
+pub use vex::StoredVulnerability;
 pub use writer::TooMany;
 
 pub(in crate::advisory) use reader::RowRef;
+pub(in crate::advisory) use vex::StatementRef;

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// How much of the feed is there. An image that lacks nothing of a part may lack something of the rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Coverage {
     /// some documents, nobody knows how many there are besides
     #[default]
@@ -44,12 +45,12 @@ pub struct Verified {
     pub unnamed: u64,
 }
 
-/// Where data comes from. Everything but the coverage is kept as JSON text in the file, so that new
-/// facts need no new format.
+/// Where data comes from. It is kept as JSON text in the file, so that new facts need no new
+/// format; the coverage is kept as a number besides.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Origin {
     /// how much of the feed it is
-    #[serde(skip)]
+    #[serde(default)]
     pub coverage: Coverage,
     /// address of the feed; `None` for files
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,6 +70,20 @@ pub struct Origin {
     /// documents that could not be read, by path, with the reason
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unread: BTreeMap<String, String>,
+    /// the same of the documents of single vulnerabilities, when there are any
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vex: Option<Box<Second>>,
+}
+
+/// The second source: documents of single vulnerabilities.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Second {
+    /// name of an archive or folder, or an address
+    pub source: String,
+    /// the day and second the data is of
+    pub as_of: Timestamp,
+    /// the rest, as of the advisories
+    pub origin: Origin,
 }
 
 impl Origin {

@@ -9,7 +9,7 @@ use super::{
     check,
     format::{
         ADVISORY, DOCUMENT, END, META, NAME, NO_MODULE, REPOSITORY, REPOSITORY_CPE, ROW, SECTIONS,
-        Section, TEXT,
+        STATEMENT, Section, TEXT, VULNERABILITY,
     },
 };
 use crate::advisory::{
@@ -92,6 +92,10 @@ pub struct Counts {
     pub repositories: usize,
     /// life-cycle dates
     pub ends_of_life: usize,
+    /// documents of single vulnerabilities, deleted ones included
+    pub vulnerability_documents: usize,
+    /// what those say of packages
+    pub statements: usize,
 }
 
 /// One fixed package; the numbers are good for the accessors of the same database.
@@ -167,6 +171,8 @@ impl<'a> Database<'a> {
             cves: self.len(Section::Cves, TEXT),
             repositories: self.len(Section::Repositories, REPOSITORY) - 1,
             ends_of_life: self.len(Section::Ends, END),
+            vulnerability_documents: self.len(Section::Vulnerabilities, VULNERABILITY),
+            statements: self.len(Section::Statements, STATEMENT),
         }
     }
 
@@ -376,7 +382,7 @@ fn split_evr(text: &str) -> (u32, &str, &str) {
 }
 
 /// The first number below `count` for which it does not hold, when it holds for none after that.
-fn partition(count: usize, holds: impl Fn(usize) -> bool) -> usize {
+pub(super) fn partition(count: usize, holds: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, count);
     while low < high {
         let middle = low + (high - low) / 2;

@@ -4,7 +4,10 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::advisory::{Advisory, ArchSet, FixedEvr, Row, Severity, known_ends_of_life};
+use crate::advisory::{
+    Advisory, ArchSet, FixedEvr, Named, Row, Severity, Stance, Statement, Vulnerability,
+    known_ends_of_life,
+};
 
 fn at(text: &str) -> Timestamp {
     text.parse().expect("a time")
@@ -84,6 +87,27 @@ fn sample() -> Contents {
         ("nothing-rpms".to_owned(), cpes(&[])),
     ]));
     contents.set_ends_of_life(known_ends_of_life().expect("the table"));
+    let statement = Statement {
+        name: "ruby".to_owned(),
+        named: Named::Source,
+        module: Some("ruby:3.1".to_owned()),
+        cpe: "cpe:/o:redhat:enterprise_linux:9".to_owned(),
+        stance: Stance::WillNotFix,
+        severity: Severity::Low,
+        until: FixedEvr::parse("3.1-1"),
+    };
+    contents.offer_vulnerability(
+        Vulnerability {
+            id: "CVE-2024-0002".parse().expect("an id"),
+            severity: Severity::Moderate,
+            published: at("2024-01-01T00:00:00Z"),
+            revised: at("2024-02-01T00:00:00Z"),
+            title: "a flaw".to_owned(),
+            workaround: String::new(),
+            statements: vec![statement],
+        },
+        [5; 32],
+    );
     let text = |text: &str| text.to_owned();
     *contents.origin_mut() = Origin {
         coverage: Coverage::Whole,
@@ -95,6 +119,7 @@ fn sample() -> Contents {
             sha256: 1,
             unnamed: 2,
         },
+        vex: None,
         unread: [(text("2024/rhsa-2024_1.json"), text("line 1"))].into(),
     };
     contents
@@ -246,10 +271,10 @@ fn every_truncation_and_addition_is_noticed() {
 #[test]
 fn newer_formats_and_other_files_are_told_apart() {
     let mut file = sample().to_bytes().expect("a file");
-    file[8] = 3;
+    file[8] = 4;
     assert_eq!(
         Database::open(&file).expect_err("newer"),
-        DatabaseError::Newer { found: 3, known: 2 }
+        DatabaseError::Newer { found: 4, known: 3 }
     );
     file[8] = 1;
     assert_eq!(
@@ -278,8 +303,17 @@ fn use_all(database: &Database<'_>) {
             let _ = (database.evr(row.evr), database.stored(row.advisory));
         }
         let _ = database.repository(name);
+        for own in database.statements_of(name) {
+            let _ = (
+                own.until.map(|evr| database.evr(evr)),
+                database.cpe(own.cpe),
+            );
+            let _ = database.vulnerability_at(own.vulnerability as usize);
+        }
     }
     let _ = (
+        database.vulnerability("CVE-2024-0002"),
+        database.statements_about("CVE-2024-0002"),
         database.first_newer((0, "1", "1")),
         database.cpes().count(),
         database.modules().count(),

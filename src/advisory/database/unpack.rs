@@ -57,6 +57,7 @@ impl<'a> Database<'a> {
             let cpes = cpes.into_iter().map(str::to_owned).collect();
             contents.repositories.insert(repository.to_owned(), cpes);
         }
+        contents.vulnerabilities = self.vulnerability_documents();
         contents
     }
 

@@ -35,17 +35,18 @@ impl Contents {
         writer.repositories(self, &numbers)?;
         writer.ends(self)?;
         writer.documents(self)?;
+        super::vex::write(&mut writer, self, &numbers)?;
         writer.finish()
     }
 }
 
 /// The tables and the numbers that rows refer to them by.
-struct Numbers<'a> {
+pub(super) struct Numbers<'a> {
     advisories: Vec<&'a Advisory>,
     evrs: Vec<&'a FixedEvr>,
-    evr: HashMap<&'a FixedEvr, usize>,
-    cpes: BTreeMap<&'a str, usize>,
-    modules: BTreeMap<&'a str, usize>,
+    pub(super) evr: HashMap<&'a FixedEvr, usize>,
+    pub(super) cpes: BTreeMap<&'a str, usize>,
+    pub(super) modules: BTreeMap<&'a str, usize>,
 }
 
 impl<'a> Numbers<'a> {
@@ -55,8 +56,14 @@ impl<'a> Numbers<'a> {
             .filter_map(|document| document.advisory.as_ref())
             .collect();
         let rows = || advisories.iter().flat_map(|advisory| &advisory.rows);
+        let said = || {
+            let documents = contents.vulnerabilities.values();
+            let held = documents.filter_map(|document| document.vulnerability.as_ref());
+            held.flat_map(|vulnerability| &vulnerability.statements)
+        };
         let mut evrs: Vec<_> = rows()
             .map(|row| &row.fixed)
+            .chain(said().filter_map(|statement| statement.until.as_ref()))
             .collect::<BTreeSet<_>>()
             .into_iter()
             .collect();
@@ -64,6 +71,7 @@ impl<'a> Numbers<'a> {
         let of_repositories = contents.repositories.values().flatten();
         let cpes = rows()
             .map(|row| &row.cpe)
+            .chain(said().map(|statement| &statement.cpe))
             .chain(of_repositories)
             .map(String::as_str);
         Self {
@@ -73,7 +81,11 @@ impl<'a> Numbers<'a> {
                 .map(|(number, evr)| (*evr, number))
                 .collect(),
             cpes: numbered(cpes),
-            modules: numbered(rows().filter_map(|row| row.module.as_deref())),
+            modules: numbered(
+                rows()
+                    .filter_map(|row| row.module.as_deref())
+                    .chain(said().filter_map(|statement| statement.module.as_deref())),
+            ),
             evrs,
             advisories,
         }
@@ -90,17 +102,17 @@ fn numbered<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, usize
 }
 
 #[derive(Default)]
-struct Writer {
+pub(super) struct Writer {
     sections: [Vec<u8>; SECTIONS],
     pool: HashMap<String, (u32, u32)>,
 }
 
 impl Writer {
-    fn at(&mut self, section: Section) -> &mut Vec<u8> {
+    pub(super) fn at(&mut self, section: Section) -> &mut Vec<u8> {
         &mut self.sections[section as usize]
     }
 
-    fn text(&mut self, section: Section, text: &str) -> Result<(), TooMany> {
+    pub(super) fn text(&mut self, section: Section, text: &str) -> Result<(), TooMany> {
         let (offset, len) = if let Some(known) = self.pool.get(text) {
             *known
         } else {
@@ -118,15 +130,15 @@ impl Writer {
         Ok(())
     }
 
-    fn u32(&mut self, section: Section, number: u32) {
+    pub(super) fn u32(&mut self, section: Section, number: u32) {
         self.at(section).extend_from_slice(&number.to_le_bytes());
     }
 
-    fn u16(&mut self, section: Section, number: u16) {
+    pub(super) fn u16(&mut self, section: Section, number: u16) {
         self.at(section).extend_from_slice(&number.to_le_bytes());
     }
 
-    fn i64(&mut self, section: Section, number: i64) {
+    pub(super) fn i64(&mut self, section: Section, number: i64) {
         self.at(section).extend_from_slice(&number.to_le_bytes());
     }
 
@@ -307,12 +319,12 @@ pub(super) fn checksum(header: &[u8]) -> [u8; 4] {
     hash.finalize().to_le_bytes()
 }
 
-fn u32_of(what: &'static str, count: usize) -> Result<u32, TooMany> {
+pub(super) fn u32_of(what: &'static str, count: usize) -> Result<u32, TooMany> {
     let most = u64::from(u32::MAX);
     u32::try_from(count).map_err(|_| TooMany { what, count, most })
 }
 
-fn u16_of(what: &'static str, count: usize) -> Result<u16, TooMany> {
+pub(super) fn u16_of(what: &'static str, count: usize) -> Result<u16, TooMany> {
     let most = u64::from(u16::MAX);
     u16::try_from(count).map_err(|_| TooMany { what, count, most })
 }

@@ -18,6 +18,9 @@ pub struct Installed {
     pub signing_key: Option<String>,
     /// `MODULARITYLABEL`
     pub module: Option<String>,
+    /// name of the source package it was built from
+    #[serde(default)]
+    pub source: Option<String>,
     /// the layer whose package database has it first
     pub layer: LayerIndex,
     /// the repository it was installed from, by dnf's history
@@ -32,6 +35,7 @@ impl Installed {
             vendor: package.vendor.clone(),
             signing_key: package.signing_key.clone(),
             module: package.module.clone(),
+            source: package.source_rpm.as_deref().and_then(source_name),
             layer,
             repository,
         }
@@ -44,6 +48,16 @@ impl Installed {
         key.is_some_and(|key| RED_HAT_KEYS.contains(&key))
             || self.vendor.as_deref() == Some("Red Hat, Inc.")
     }
+}
+
+/// `python3.12` of `python3.12-3.12.1-4.el9.src.rpm`.
+fn source_name(file: &str) -> Option<String> {
+    let mut parts = file.rsplitn(3, '-');
+    let (_release, _version) = (parts.next()?, parts.next()?);
+    parts
+        .next()
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
 }
 
 /// Key ids of Red Hat's product signing keys: release, auxiliary and beta keys

@@ -6,6 +6,7 @@
 
 mod evidence;
 mod scope;
+mod stances;
 
 #[cfg(test)]
 mod tests;
@@ -14,10 +15,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
-use self::scope::{Scope, Scopes, Verdict};
 pub use self::{
     evidence::{Evidence, Installed, LayerEvidence},
     scope::Basis,
+    stances::{Concerned, Unmended},
+};
+use self::{
+    scope::{Scope, Scopes, Verdict},
+    stances::Stances,
 };
 use super::{
     AdvisoryKind, Cpe, EndOfLife, FixedEvr, Severity,
@@ -58,6 +63,17 @@ pub struct Affected {
     pub product: String,
 }
 
+/// An advisory that ships builds of installed packages, none of them newer than what is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// id
+    pub id: String,
+    /// the vulnerabilities it fixes
+    pub cves: Vec<String>,
+    /// the packages that have its fix
+    pub packages: Vec<Nevra>,
+}
+
 /// A product that the image draws from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
@@ -75,6 +91,13 @@ pub struct Matched {
     /// for information: fixes of the main stream for what the image's own stream (EUS and its like)
     /// has no fix for
     pub main_stream: Vec<Missing>,
+    /// advisories whose fixes are all there, by id
+    pub applied: Vec<Applied>,
+    /// for information: vulnerabilities that concern packages and that no advisory mends, the worst
+    /// first; only what the documents of vulnerabilities say, when there are any
+    pub unfixed: Vec<Unmended>,
+    /// for information: vulnerabilities that do not concern packages, by those documents
+    pub not_affected: Vec<Unmended>,
     /// packages that were looked up
     pub scanned: usize,
     /// packages that were not, because they are not Red Hat's
@@ -106,6 +129,8 @@ pub fn matches(database: &Database<'_>, evidence: &Evidence, packages: &[Install
             .collect(),
         missing: BTreeMap::new(),
         main_stream: BTreeMap::new(),
+        applied: BTreeMap::new(),
+        stances: Stances::default(),
     };
     let mut scopes = Scopes::new(database, evidence);
     let mut matched = Matched::default();
@@ -140,6 +165,8 @@ pub fn matches(database: &Database<'_>, evidence: &Evidence, packages: &[Install
     matched.notes = scopes.notes.iter().cloned().collect();
     matched.missing = search.report(&search.missing);
     matched.main_stream = search.report(&search.main_stream);
+    matched.applied = search.applied();
+    (matched.unfixed, matched.not_affected) = search.stances.report(database);
     matched
 }
 
@@ -171,10 +198,13 @@ struct Search<'a> {
     modules: HashMap<&'a str, u16>,
     missing: Found,
     main_stream: Found,
+    /// packages that have an advisory's fix, by its number
+    applied: BTreeMap<u32, Vec<&'a Nevra>>,
+    stances: Stances<'a>,
 }
 
-impl Search<'_> {
-    fn look_up(&mut self, package: &Installed, module: Option<&str>, scope: &Scope) {
+impl<'a> Search<'a> {
+    fn look_up(&mut self, package: &'a Installed, module: Option<&str>, scope: &Scope) {
         let nevra = &package.nevra;
         let module = match module {
             None => 0,
@@ -185,6 +215,15 @@ impl Search<'_> {
         };
         let fits = |row: &RowRef| row.module == module && fits_arch(*row, nevra);
         let rows: Vec<_> = self.database.rows_of(&nevra.name).filter(fits).collect();
+        let verdict = |row: &&RowRef| scope.verdicts.get(usize::from(row.cpe)).copied();
+        if !scope.stances.is_empty() {
+            let own = rows.iter().filter(|row| verdict(row) == Some(Verdict::Own));
+            let mended: BTreeSet<&str> = own
+                .flat_map(|row| self.database.stored(row.advisory).cves)
+                .collect();
+            let stances = &mut self.stances;
+            stances.look_up(self.database, package, module, scope, &mended);
+        }
         if rows.is_empty() {
             return;
         }
@@ -194,7 +233,6 @@ impl Search<'_> {
             nevra.release.as_str(),
         );
         let first_newer = self.database.first_newer(installed);
-        let verdict = |row: &&RowRef| scope.verdicts.get(usize::from(row.cpe)).copied();
         for row in rows.iter().filter(|row| row.evr >= first_newer) {
             match verdict(&row) {
                 Some(Verdict::Own) => add(&mut self.missing, self.database, package, *row),
@@ -204,6 +242,26 @@ impl Search<'_> {
                 _ => {}
             }
         }
+        let applied = rows.iter().filter(|row| row.evr < first_newer);
+        for row in applied.filter(|row| verdict(row) == Some(Verdict::Own)) {
+            let packages = self.applied.entry(row.advisory).or_default();
+            if packages.last() != Some(&nevra) {
+                packages.push(nevra);
+            }
+        }
+    }
+
+    fn applied(&self) -> Vec<Applied> {
+        let whole = |(number, _): &(&u32, _)| !self.missing.contains_key(number);
+        let applied = |(number, packages): (&u32, &Vec<&Nevra>)| {
+            let stored = self.database.stored(*number);
+            Applied {
+                id: stored.id.to_owned(),
+                cves: stored.cves.iter().map(|cve| (*cve).to_owned()).collect(),
+                packages: packages.iter().map(|nevra| (*nevra).clone()).collect(),
+            }
+        };
+        self.applied.iter().filter(whole).map(applied).collect()
     }
 
     /// A fix of the main stream has a vulnerability that no fix of the image's own stream has.

@@ -24,6 +24,8 @@ pub(super) struct Scope {
     pub(super) products: BTreeMap<Cpe, Basis>,
     /// per CPE of the database
     pub(super) verdicts: Vec<Verdict>,
+    /// the same for statements without a fix; empty when there are none
+    pub(super) stances: Vec<Verdict>,
 }
 
 /// What a row of some product means to a package.
@@ -38,27 +40,37 @@ pub(super) enum Verdict {
 }
 
 impl Scope {
-    fn new(products: BTreeMap<Cpe, Basis>, cpes: &[Option<Cpe>]) -> Self {
-        let extended: BTreeSet<&str> = products
-            .keys()
-            .filter(|own| own.is_extended_rhel())
-            .map(Cpe::major)
-            .collect();
-        let verdict = |row: &Option<Cpe>| match row {
-            Some(row) if row.is_main_rhel() && extended.contains(row.major()) => {
-                Verdict::MainStream
-            }
-            Some(row) if products.keys().any(|own| row.fits(own)) => Verdict::Own,
-            _ => Verdict::Foreign,
-        };
-        let verdicts = cpes.iter().map(verdict).collect();
-        Self { products, verdicts }
+    fn new(products: BTreeMap<Cpe, Basis>, cpes: &[Option<Cpe>], with_stances: bool) -> Self {
+        let stances = with_stances.then(|| verdicts(&products, cpes, Cpe::covers));
+        Self {
+            verdicts: verdicts(&products, cpes, Cpe::fits),
+            stances: stances.unwrap_or_default(),
+            products,
+        }
     }
 
     /// The image is on a stream of its own for some release.
     pub(super) fn is_extended(&self) -> bool {
         self.products.keys().any(Cpe::is_extended_rhel)
     }
+}
+
+fn verdicts(
+    products: &BTreeMap<Cpe, Basis>,
+    cpes: &[Option<Cpe>],
+    fits: impl Fn(&Cpe, &Cpe) -> bool,
+) -> Vec<Verdict> {
+    let extended: BTreeSet<&str> = products
+        .keys()
+        .filter(|own| own.is_extended_rhel())
+        .map(Cpe::major)
+        .collect();
+    let verdict = |row: &Option<Cpe>| match row {
+        Some(row) if row.is_main_rhel() && extended.contains(row.major()) => Verdict::MainStream,
+        Some(row) if products.keys().any(|own| fits(row, own)) => Verdict::Own,
+        _ => Verdict::Foreign,
+    };
+    cpes.iter().map(verdict).collect()
 }
 
 /// Makes scopes and keeps them: most packages share one.
@@ -103,7 +115,9 @@ impl<'a> Scopes<'a> {
     }
 
     fn keep(&mut self, products: BTreeMap<Cpe, Basis>) -> usize {
-        self.made.push(Scope::new(products, &self.cpes));
+        let with_stances = self.database.counts().statements > 0;
+        self.made
+            .push(Scope::new(products, &self.cpes, with_stances));
         self.made.len() - 1
     }
 

@@ -134,6 +134,7 @@ fn installed(nevra: &str) -> Installed {
         },
         vendor: Some("Red Hat, Inc.".to_owned()),
         signing_key: Some(KEY.to_owned()),
+        source: None,
         module: None,
         layer: LayerIndex(0),
         repository: None,

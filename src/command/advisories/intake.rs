@@ -8,13 +8,22 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     advisory::{
-        csaf::{self, MAX_DOCUMENT, ParseError},
-        database::Contents,
+        csaf::{self, Fault, MAX_DOCUMENT, ParseError},
+        database::{BackInTime, Change, Contents, Origin},
         ends_of_life,
         feed::{self, Changed, is_archive},
     },
     progress::Console,
 };
+
+/// Documents that are taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// advisories, which grade
+    Advisories,
+    /// documents of single vulnerabilities, for information
+    Vex,
+}
 
 /// What an update does to the contents, and what it has to tell.
 pub(super) struct Intake<'a> {
@@ -26,21 +35,28 @@ pub(super) struct Intake<'a> {
     /// documents from the future do not make the data newer than today
     pub(super) now: Timestamp,
     pub(super) console: &'a Console,
+    pub(super) kind: Kind,
     changes: [usize; 5],
-    vulnerabilities: usize,
+    others: usize,
     skipped: usize,
 }
 
 impl<'a> Intake<'a> {
-    pub(super) fn new(contents: Contents, now: Timestamp, console: &'a Console) -> Self {
+    pub(super) fn new(
+        kind: Kind,
+        contents: Contents,
+        now: Timestamp,
+        console: &'a Console,
+    ) -> Self {
         Self {
+            kind,
             contents,
             newest: Timestamp::MIN,
             listed: Vec::new(),
             now,
             console,
             changes: [0; 5],
-            vulnerabilities: 0,
+            others: 0,
             skipped: 0,
         }
     }
@@ -69,6 +85,9 @@ impl<'a> Intake<'a> {
                 Ok(list) => self.listed.extend(list),
                 Err(error) => self.skip(path, &error.to_string()),
             },
+            // the map and the dates come with the advisories
+            "lifecycle.tsv" if self.kind == Kind::Vex => {}
+            name if name.starts_with("repository-to-cpe") && self.kind == Kind::Vex => {}
             "lifecycle.tsv" => match ends_of_life(&String::from_utf8_lossy(content)) {
                 Ok(ends) => self.contents.set_ends_of_life(ends),
                 Err(error) => self.skip(path, &error.to_string()),
@@ -81,38 +100,142 @@ impl<'a> Intake<'a> {
         }
     }
 
+    /// Where the documents of this kind come from.
+    pub(super) fn origin(&self) -> Origin {
+        let origin = self.contents.origin();
+        match self.kind {
+            Kind::Advisories => origin.clone(),
+            Kind::Vex => {
+                let second = origin.vex.as_ref();
+                second
+                    .map(|second| second.origin.clone())
+                    .unwrap_or_default()
+            }
+        }
+    }
+
+    /// The same, to change.
+    pub(super) fn origin_mut(&mut self) -> &mut Origin {
+        let origin = self.contents.origin_mut();
+        match self.kind {
+            Kind::Advisories => origin,
+            Kind::Vex => &mut origin.vex.get_or_insert_default().origin,
+        }
+    }
+
+    /// The day and second that the documents of this kind are of.
+    pub(super) fn as_of(&self) -> Timestamp {
+        match self.kind {
+            Kind::Advisories => self.contents.as_of(),
+            Kind::Vex => {
+                let second = self.contents.origin().vex.as_ref();
+                second.map_or(Timestamp::default(), |second| second.as_of)
+            }
+        }
+    }
+
+    /// Says what date they are now of and where they come from.
+    pub(super) fn advance(&mut self, to: Timestamp, source: &str) -> Result<(), BackInTime> {
+        if self.kind == Kind::Advisories {
+            return self.contents.advance(to, source);
+        }
+        let held = self.as_of();
+        let second = self.contents.origin_mut().vex.get_or_insert_default();
+        if to < held && second.origin.coverage.grades() {
+            return Err(BackInTime { held, given: to });
+        }
+        second.as_of = Timestamp::from_second(to.as_second()).unwrap_or(to);
+        source.clone_into(&mut second.source);
+        Ok(())
+    }
+
+    /// A line of a list is about a document of this kind.
+    pub(super) fn concerns(&self, line: &Changed) -> bool {
+        match self.kind {
+            Kind::Advisories => line.id.is_some(),
+            Kind::Vex => line.cve.is_some(),
+        }
+    }
+
+    /// A path is that of a document of this kind.
+    pub(super) fn is_own(&self, path: &str) -> bool {
+        match self.kind {
+            Kind::Advisories => feed::id_of_path(path).is_some(),
+            Kind::Vex => feed::cve_of_path(path).is_some(),
+        }
+    }
+
+    /// A name is that of a whole archive of this kind.
+    pub(super) fn is_archive(&self, name: &str) -> bool {
+        let start = match self.kind {
+            Kind::Advisories => "csaf_advisories_",
+            Kind::Vex => "csaf_vex_",
+        };
+        name.starts_with(start) && is_archive(name)
+    }
+
+    /// When the version that is held of what a line is about was written.
+    pub(super) fn held(&self, line: &Changed) -> Option<Timestamp> {
+        match self.kind {
+            Kind::Advisories => self.contents.revised(line.id.as_ref()?),
+            Kind::Vex => self.contents.revised_vulnerability(line.cve.as_ref()?),
+        }
+    }
+
     /// One document.
     pub(super) fn document(&mut self, path: &str, content: &[u8]) {
-        let parsed = match csaf::parse(content) {
-            Ok(parsed) => parsed,
-            Err(ParseError::NotAnAdvisory { id }) if id.starts_with("CVE-") => {
-                self.vulnerabilities += 1;
-                return;
-            }
-            Err(error) => return self.skip(path, &error.to_string()),
+        let taken = match self.kind {
+            Kind::Advisories => self.advisory(path, content),
+            Kind::Vex => self.vulnerability(path, content),
         };
-        if let Some(fault) = parsed.faults.first() {
-            let count = parsed.faults.len();
+        match taken {
+            Ok(change) => {
+                self.origin_mut().unread.remove(place(path));
+                self.changes[change as usize] += 1;
+            }
+            Err(ParseError::NotAnAdvisory { id }) if id.starts_with("CVE-") => self.others += 1,
+            Err(ParseError::NotAVulnerability { id }) if id.starts_with("RH") => self.others += 1,
+            Err(error) => self.skip(path, &error.to_string()),
+        }
+    }
+
+    fn advisory(&mut self, path: &str, content: &[u8]) -> Result<Change, ParseError> {
+        let parsed = csaf::parse(content)?;
+        self.tell_faults(path, &parsed.faults);
+        self.newest = self.newest.max(parsed.advisory.revised.min(self.now));
+        let sum = Sha256::digest(content).into();
+        Ok(self.contents.offer(parsed.advisory, sum))
+    }
+
+    fn vulnerability(&mut self, path: &str, content: &[u8]) -> Result<Change, ParseError> {
+        let parsed = csaf::parse_vex(content)?;
+        self.tell_faults(path, &parsed.faults);
+        let own = parsed.vulnerability;
+        self.newest = self.newest.max(own.revised.min(self.now));
+        let sum = Sha256::digest(content).into();
+        Ok(self.contents.offer_vulnerability(own, sum))
+    }
+
+    fn tell_faults(&self, path: &str, faults: &[Fault]) {
+        if let Some(fault) = faults.first() {
+            let count = faults.len();
             self.console.warn(&format!(
                 "{path}: {count} products are left out, the first because {}",
                 fault.reason
             ));
         }
-        self.contents.origin_mut().unread.remove(place(path));
-        self.newest = self.newest.max(parsed.advisory.revised.min(self.now));
-        let change = self
-            .contents
-            .offer(parsed.advisory, Sha256::digest(content).into());
-        self.changes[change as usize] += 1;
     }
 
     /// What was deleted at the source.
     pub(super) fn deletions(&mut self, list: Vec<Changed>) {
-        for Changed { path, id, at } in list {
-            let Some(id) = id else { continue };
-            let change = self.contents.delete(id, at);
+        for Changed { path, id, cve, at } in list {
+            let change = match (self.kind, id, cve) {
+                (Kind::Advisories, Some(id), _) => self.contents.delete(id, at),
+                (Kind::Vex, _, Some(cve)) => self.contents.delete_vulnerability(cve, at),
+                _ => continue,
+            };
             self.changes[change as usize] += 1;
-            self.contents.origin_mut().unread.remove(place(&path));
+            self.origin_mut().unread.remove(place(&path));
         }
     }
 
@@ -120,20 +243,28 @@ impl<'a> Intake<'a> {
     pub(super) fn skip(&mut self, path: &str, reason: &str) {
         self.skipped += 1;
         self.console.warn(&format!("skipped {path}: {reason}"));
-        let unread = &mut self.contents.origin_mut().unread;
+        let unread = &mut self.origin_mut().unread;
         unread.insert(place(path).to_owned(), reason.to_owned());
     }
 
-    /// Whether every document that the list of changes names was read, or is listed as unreadable.
+    /// Whether every document that the list of changes names is held in that version or a later one,
+    /// or is listed as unreadable. An empty list says nothing.
     pub(super) fn has_all_that_is_listed(&self) -> bool {
-        let unread = &self.contents.origin().unread;
-        let held = |line: &Changed| match &line.id {
-            Some(id) => {
-                self.contents.revised(id).is_some() || unread.contains_key(place(&line.path))
-            }
-            None => true,
-        };
-        !self.listed.is_empty() && self.listed.iter().all(held)
+        !self.listed.is_empty() && self.listed.iter().all(|line| self.has(line))
+    }
+
+    /// The documents that the list of changes names and that are not held so.
+    pub(super) fn lacking(&self) -> impl Iterator<Item = &Changed> {
+        self.listed.iter().filter(|line| !self.has(line))
+    }
+
+    fn has(&self, line: &Changed) -> bool {
+        if !self.concerns(line) {
+            return true;
+        }
+        let unread = || self.origin().unread.contains_key(place(&line.path));
+        let held = self.held(line);
+        held.map_or_else(unread, |held| !is_older(held, line.at))
     }
 
     /// Documents that were offered, whatever came of them.
@@ -152,7 +283,7 @@ impl<'a> Intake<'a> {
         if self.taken() == before {
             return;
         }
-        let verified = &mut self.contents.origin_mut().verified;
+        let verified = &mut self.origin_mut().verified;
         if by_sum {
             verified.sha256 += 1;
         } else {
@@ -162,11 +293,20 @@ impl<'a> Intake<'a> {
 
     pub(super) fn summary(&self) -> String {
         let [added, replaced, unchanged, older, deleted] = self.changes;
+        let (own, others) = match self.kind {
+            Kind::Advisories => ("advisories", "about single vulnerabilities"),
+            Kind::Vex => ("documents of vulnerabilities", "about advisories"),
+        };
         format!(
-            "{added} advisories added, {replaced} replaced, {unchanged} unchanged, {older} older than what is held, {deleted} deleted\n{} documents skipped, {} about single vulnerabilities left out\n",
-            self.skipped, self.vulnerabilities,
+            "{added} {own} added, {replaced} replaced, {unchanged} unchanged, {older} older than what is held, {deleted} deleted\n{} documents skipped, {} {others} left out\n",
+            self.skipped, self.others,
         )
     }
+}
+
+/// A list's times may have fractions of a second, which are not kept of documents.
+pub(super) fn is_older(held: Timestamp, listed: Timestamp) -> bool {
+    held.as_second() < listed.as_second()
 }
 
 /// A document's place in the feed, such as `2024/rhsa-2024_0010.json`, whatever stands before it.

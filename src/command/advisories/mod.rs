@@ -3,6 +3,7 @@
 mod for_image;
 mod intake;
 mod network;
+mod show;
 mod status;
 mod store;
 mod tar;
@@ -11,7 +12,6 @@ mod update;
 pub(super) use for_image::{For, for_image};
 
 use std::{
-    fmt::Write as _,
     io,
     path::{Path, PathBuf},
 };
@@ -75,12 +75,24 @@ pub(super) fn run(
         )
     })?;
     match command {
-        AdvisoriesCommand::Update { from, complete, .. } => {
-            let from = from.as_deref().unwrap_or(Path::new(update::FEED));
-            let address = from.to_str().is_some_and(|from| from.contains("://"));
-            let joined = directory.join(from);
+        AdvisoriesCommand::Update {
+            from,
+            vex,
+            complete,
+            ..
+        } => {
+            let place = |from: &Path| match from.to_str() {
+                Some(address) if address.contains("://") => from.to_owned(),
+                _ => directory.join(from),
+            };
+            let from = place(from.as_deref().unwrap_or(Path::new(update::FEED)));
+            let vex = vex.as_deref().map(|vex| match vex.to_str() {
+                Some("") => PathBuf::from(update::VEX_FEED),
+                _ => place(vex),
+            });
             let request = update::Request {
-                from: if address { from } else { &joined },
+                from: &from,
+                vex: vex.as_deref(),
                 database: &path,
                 complete: *complete,
                 now,
@@ -92,7 +104,7 @@ pub(super) fn run(
         }
         // It reaches for images and is dispatched before.
         AdvisoriesCommand::For(_) => Ok(String::new()),
-        AdvisoriesCommand::Show { id, .. } => with(&path, |database| show(database, id)),
+        AdvisoriesCommand::Show { id, .. } => with(&path, |database| show::show(database, id)),
     }
 }
 
@@ -119,41 +131,4 @@ fn with<T>(path: &Path, read: impl FnOnce(&Database<'_>) -> Result<T, Error>) ->
     let database =
         Database::open(&file).map_err(|error| usage(format!("{}: {error}", path.display()), ""))?;
     read(&database)
-}
-
-fn show(database: &Database<'_>, id: &str) -> Result<String, Error> {
-    let Some(advisory) = database.advisory(id) else {
-        return Err(usage(
-            format!(
-                "the advisory database of {} does not hold `{id}`",
-                database.as_of()
-            ),
-            "ids look like `RHSA-2024:0010`",
-        ));
-    };
-    let mut text = format!(
-        "{}: {}\nseverity  {}\nshipped   {}\nfixes     {}\nsee       https://access.redhat.com/errata/{}\n",
-        advisory.id,
-        advisory.title,
-        advisory.severity,
-        advisory.released,
-        advisory.cves.join(", "),
-        advisory.id,
-    );
-    let mut product = String::new();
-    let mut rows = database.rows_of_advisory(id);
-    rows.sort_by(|one, other| (&one.cpe, &one.name).cmp(&(&other.cpe, &other.name)));
-    for row in rows {
-        if row.cpe != product {
-            let _ = writeln!(text, "\n{}", row.cpe);
-            product.clone_from(&row.cpe);
-        }
-        let module = row
-            .module
-            .map_or_else(String::new, |module| format!(" ({module})"));
-        let arches: Vec<_> = row.arches.names().collect();
-        let arches = arches.join(" ");
-        let _ = writeln!(text, "  {} {}{module}  {arches}", row.name, row.fixed);
-    }
-    Ok(text)
 }

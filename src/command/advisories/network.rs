@@ -8,12 +8,12 @@
 //! | `NAME.sha256` | checksum of an archive or a document |
 //! | `repository-to-cpe.json` | in the feed, or at Red Hat's place for it |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use super::{
-    intake::{Intake, place},
+    intake::{Intake, Kind, is_older, place},
     io_error,
     store::Store,
     update::{before, digest, open, unpack},
@@ -91,13 +91,13 @@ impl Lists {
 
 /// Takes over what is new; `false` when nothing is.
 pub(super) fn update(site: &Site, intake: &mut Intake<'_>, store: &Store) -> Result<bool, Error> {
-    let held = intake.contents.origin().clone();
+    let held = intake.origin();
     let whole = held.coverage == Coverage::Whole;
     let known = whole && held.feed.as_deref() == Some(site.address());
     let mut lists = Lists::fetch(site, &held, known)?;
     let listed = lists.newest(intake.now);
     let newest = listed.max(lists.archive.as_ref().map(|(_, day)| *day));
-    let of = intake.contents.as_of();
+    let of = intake.as_of();
     if let Some(newest) = newest.filter(|newest| whole && listed.is_some() && *newest < of) {
         intake.console.warn(&format!(
             "{} is of {newest}, older than what is held, of {of}: nothing is taken from it",
@@ -121,7 +121,7 @@ pub(super) fn update(site: &Site, intake: &mut Intake<'_>, store: &Store) -> Res
         Ok(mapped) => mapped,
         Err(error) => {
             // what has come stays; the position does not move, so the rest is fetched the next time
-            if intake.contents.origin().coverage == Coverage::Whole {
+            if intake.origin().coverage == Coverage::Whole {
                 store.replace(&intake.contents)?;
             }
             return Err(error);
@@ -132,7 +132,7 @@ pub(super) fn update(site: &Site, intake: &mut Intake<'_>, store: &Store) -> Res
         origin.position = listed.max(position);
         origin.etags = lists.etags;
     })?;
-    let moved = intake.contents.origin() != &held || intake.contents.as_of() != of;
+    let moved = intake.origin() != held || intake.as_of() != of;
     Ok(mapped || moved || intake.offered() > 0)
 }
 
@@ -149,10 +149,9 @@ fn claim(
     change: impl FnOnce(&mut Origin),
 ) -> Result<(), Error> {
     intake
-        .contents
         .advance(to, site.address())
         .map_err(|error| usage(error.to_string(), ""))?;
-    let origin = intake.contents.origin_mut();
+    let origin = intake.origin_mut();
     origin.coverage = Coverage::Whole;
     origin.feed = Some(site.address().to_owned());
     change(origin);
@@ -210,7 +209,7 @@ fn from_archive(
     store: &Store,
     name: &str,
 ) -> Result<(), Error> {
-    let part = store.part();
+    let part = store.part(intake.kind);
     let sum = site.document(&format!("{name}.sha256"), None, MAX_WORD)?;
     let bar = intake.console.bytes("fetching advisories");
     let fetched = site.download(name, &part, MAX_ARCHIVE, &|done, total| bar.at(done, total))?;
@@ -241,7 +240,7 @@ fn from_archive(
     }
     let before = intake.taken();
     // what is still unreadable in the archive is listed again
-    intake.contents.origin_mut().unread.clear();
+    intake.origin_mut().unread.clear();
     let file = open(&part).map_err(io)?;
     let bytes = file.metadata().map_err(io)?.len();
     if let Err(error) = unpack(file, true, bytes, intake) {
@@ -255,13 +254,13 @@ fn from_archive(
 /// Places of the documents that changed since a position and are not held in that version.
 fn due(intake: &Intake<'_>, lists: &Lists, position: Timestamp) -> Vec<String> {
     let newer = |line: &&Changed| {
-        let held = line.id.as_ref().and_then(|id| intake.contents.revised(id));
-        line.at >= position && held.is_none_or(|held| held < line.at)
+        let held = intake.held(line);
+        line.at >= position && held.is_none_or(|held| is_older(held, line.at))
     };
     let changes = lists.changes.iter().flatten();
     changes
         .filter(newer)
-        .filter(|line| line.id.is_some())
+        .filter(|line| intake.concerns(line))
         .map(|line| line.path.clone())
         .collect()
 }
@@ -275,10 +274,9 @@ fn documents(
 ) -> Result<(), Error> {
     intake.deletions(lists.deletions.take().unwrap_or_default());
     let mut due = due(intake, lists, position.unwrap_or(Timestamp::MIN));
-    let again = intake.contents.origin().unread.keys();
+    let again = intake.origin().unread.into_keys();
     let again: Vec<String> = again
-        .filter(|path| feed::id_of_path(path).is_some() && !due.contains(path))
-        .cloned()
+        .filter(|path| intake.is_own(path) && !due.contains(path))
         .collect();
     due.extend(again);
     let (good, bad): (Vec<_>, Vec<_>) = due.into_iter().partition(|path| is_plain(path));
@@ -312,7 +310,32 @@ fn documents(
         failed = result.err();
         failed.is_none()
     });
-    failed.map_or(Ok(()), |error| Err(error.into()))
+    drop(bar);
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    tell_stale(intake, lists, &paths);
+    Ok(())
+}
+
+/// A mirror can have a newer list than documents. They are listed as unread, so that they are
+/// fetched again the next time.
+fn tell_stale(intake: &mut Intake<'_>, lists: &Lists, fetched: &[String]) {
+    let fetched: BTreeSet<&str> = fetched.iter().map(String::as_str).collect();
+    let unread = intake.origin().unread;
+    for line in lists.changes.iter().flatten() {
+        if !fetched.contains(line.path.as_str()) || unread.contains_key(place(&line.path)) {
+            continue;
+        }
+        let held = intake.held(line);
+        if let Some(held) = held.filter(|held| is_older(*held, line.at)) {
+            let why = format!(
+                "the list of changes has it of {}, and the source gives the version of {held}",
+                line.at
+            );
+            intake.skip(&line.path, &why);
+        }
+    }
 }
 
 fn take(intake: &mut Intake<'_>, path: &str, content: Option<Document>, sum: &Document) {
@@ -350,6 +373,9 @@ fn map(
     intake: &mut Intake<'_>,
     etags: &mut BTreeMap<String, String>,
 ) -> Result<bool, Error> {
+    if intake.kind == Kind::Vex {
+        return Ok(false); // it comes with the advisories
+    }
     for path in MAPS {
         let etag = etags.get(MAPS[0]).cloned();
         match site.document(path, etag.as_deref(), MAX_LIST)? {

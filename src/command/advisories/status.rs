@@ -41,11 +41,23 @@ pub(super) fn status(path: &Path, database: &Database<'_>, now: Timestamp) -> St
         ("repositories", counts.repositories.to_string()),
         ("life cycle", format!("{} dates", counts.ends_of_life)),
     ];
-    for (path, why) in origin.unread.iter().take(UNREAD) {
-        lines.push(("unread", format!("{path}: {why}")));
-    }
-    if let Some(more) = origin.unread.len().checked_sub(UNREAD + 1) {
-        lines.push(("unread", format!("{} more", more + 1)));
+    unread(&origin, &mut lines);
+    if let Some(second) = &origin.vex {
+        let days = (now.as_second() - second.as_of.as_second()) / 86_400;
+        lines.extend([
+            ("vex", second.source.clone()),
+            ("vex as of", format!("{} ({days} days ago)", second.as_of)),
+            ("vex coverage", vex_coverage(&second.origin)),
+            ("vex verified", verified(&second.origin)),
+            (
+                "vex documents",
+                format!(
+                    "{} with {} statements",
+                    counts.vulnerability_documents, counts.statements
+                ),
+            ),
+        ]);
+        unread(&second.origin, &mut lines);
     }
     let mut text = lines
         .into_iter()
@@ -55,6 +67,23 @@ pub(super) fn status(path: &Path, database: &Database<'_>, now: Timestamp) -> St
         });
     products(database, &mut text);
     text
+}
+
+fn unread(origin: &Origin, lines: &mut Vec<(&'static str, String)>) {
+    for (path, why) in origin.unread.iter().take(UNREAD) {
+        lines.push(("unread", format!("{path}: {why}")));
+    }
+    if let Some(more) = origin.unread.len().checked_sub(UNREAD + 1) {
+        lines.push(("unread", format!("{} more", more + 1)));
+    }
+}
+
+/// Nothing of it grades, so some documents are as good as they are.
+fn vex_coverage(origin: &Origin) -> String {
+    match origin.coverage {
+        Coverage::Partial => "some documents".to_owned(),
+        Coverage::Declared | Coverage::Whole => coverage(origin),
+    }
 }
 
 fn coverage(origin: &Origin) -> String {

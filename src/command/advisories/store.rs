@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{io_error, usage};
+use super::{intake::Kind, io_error, usage};
 use crate::{
     advisory::database::{Contents, Database, DatabaseError},
     error::Error,
@@ -51,8 +51,12 @@ impl Store {
     }
 
     /// Where an archive is fetched to.
-    pub(super) fn part(&self) -> PathBuf {
-        beside(&self.path, ".part")
+    pub(super) fn part(&self, kind: Kind) -> PathBuf {
+        let end = match kind {
+            Kind::Advisories => ".part",
+            Kind::Vex => ".vex.part",
+        };
+        beside(&self.path, end)
     }
 
     /// What is held; nothing when there is no file, or one of an older format. A damaged file is told,

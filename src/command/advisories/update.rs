@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    intake::{Intake, is_known, limited},
+    intake::{Intake, Kind, is_known, limited},
     io_error, network,
     store::Store,
     tar::entries,
@@ -26,10 +26,16 @@ use crate::{
 /// Red Hat's feed.
 pub(super) const FEED: &str = "https://security.access.redhat.com/data/csaf/v2/advisories/";
 
+/// Red Hat's feed of documents of vulnerabilities, of the newer generation; the older one is beside it
+/// in `vex/`.
+pub(super) const VEX_FEED: &str = "https://security.access.redhat.com/data/csaf/v2/vex-feed/";
+
 /// What is asked.
 pub(super) struct Request<'a> {
     /// address, directory or archive
     pub(super) from: &'a Path,
+    /// the same, of the documents of vulnerabilities
+    pub(super) vex: Option<&'a Path>,
     /// the database
     pub(super) database: &'a Path,
     /// the files given are all that count
@@ -43,47 +49,67 @@ pub(super) fn update(
     console: &Console,
 ) -> Result<String, Error> {
     let store = Store::open(request.database)?;
-    let mut intake = Intake::new(store.contents()?, request.now, console);
+    let mut intake = Intake::new(Kind::Advisories, store.contents()?, request.now, console);
     let ends = known_ends_of_life().map_err(|error| Error::Bug(error.to_string()))?;
     intake.contents.set_ends_of_life(ends);
-    let address = request.from.to_str().filter(|from| from.contains("://"));
+    let mut text = take_over(request, request.from, options, &mut intake, &store)?;
+    if !intake.contents.origin().coverage.grades() {
+        console.warn("the database holds some advisories alone, so that no image gets a grade by it; fetch all, or say with `--complete` that the files given are all");
+    }
+    if let Some(from) = request.vex {
+        let mut second = Intake::new(Kind::Vex, intake.contents, request.now, console);
+        text += &take_over(request, from, options, &mut second, &store)?;
+    }
+    Ok(text)
+}
+
+/// One source into the database, which is replaced when there is something new.
+fn take_over(
+    request: &Request<'_>,
+    from: &Path,
+    options: &RegistryOptions,
+    intake: &mut Intake<'_>,
+    store: &Store,
+) -> Result<String, Error> {
+    let address = from.to_str().filter(|from| from.contains("://"));
     if let Some(address) = address {
-        if request.complete {
+        if request.complete && intake.kind == Kind::Advisories {
             return Err(usage(
                 "`--complete` is for directories and archives",
                 "a feed says itself what it has",
             ));
         }
         let site = Site::open(address, options)?;
-        if !network::update(&site, &mut intake, &store)? {
-            forget(&store)?;
+        if !network::update(&site, intake, store)? {
+            forget(store, intake.kind)?;
             let path = store.path().display();
             return Ok(format!(
-                "{path}: as of {}, nothing new at the source\n",
-                intake.contents.as_of()
+                "{path}: as of {}, nothing new at {}\n",
+                intake.as_of(),
+                match intake.kind {
+                    Kind::Advisories => "the source",
+                    Kind::Vex => "the source of vulnerabilities",
+                }
             ));
         }
     } else {
-        files(request, &mut intake)?;
+        files(request, from, intake)?;
     }
     let bytes = store.replace(&intake.contents)?;
     if address.is_some() {
-        forget(&store)?;
-    }
-    if !intake.contents.origin().coverage.grades() {
-        console.warn("the database holds some advisories alone, so that no image gets a grade by it; fetch all, or say with `--complete` that the files given are all");
+        forget(store, intake.kind)?;
     }
     Ok(format!(
         "{}: {bytes} bytes, as of {}\n{}",
         store.path().display(),
-        intake.contents.as_of(),
+        intake.as_of(),
         intake.summary()
     ))
 }
 
 /// The archive is used up.
-fn forget(store: &Store) -> Result<(), Error> {
-    let part = store.part();
+fn forget(store: &Store, kind: Kind) -> Result<(), Error> {
+    let part = store.part(kind);
     Site::forget(&part).map_err(|error| io_error(&part, &error))
 }
 
@@ -94,8 +120,7 @@ struct Given {
     whole: Option<Timestamp>,
 }
 
-fn files(request: &Request<'_>, intake: &mut Intake<'_>) -> Result<(), Error> {
-    let from = request.from;
+fn files(request: &Request<'_>, from: &Path, intake: &mut Intake<'_>) -> Result<(), Error> {
     let mut given = Given::default();
     if from.is_dir() {
         directory(from, intake, &mut given)?;
@@ -111,18 +136,23 @@ fn files(request: &Request<'_>, intake: &mut Intake<'_>) -> Result<(), Error> {
         .iter()
         .map(|line| line.at.min(intake.now))
         .max();
-    let whole = intake.has_all_that_is_listed() || given.whole.is_some();
+    let all = intake.has_all_that_is_listed();
+    if !all {
+        tell_lacking(intake);
+    }
+    let listed = listed.filter(|_| all);
+    let whole = all || given.whole.is_some();
     let date = if whole && !request.complete {
         given.whole.max(listed).unwrap_or(intake.newest)
     } else {
         intake.newest.max(listed.unwrap_or(Timestamp::MIN))
     };
-    let held = intake.contents.origin().coverage;
+    let held = intake.origin().coverage;
     if request.complete || whole {
-        let date = date.max(intake.contents.as_of());
+        let date = date.max(intake.as_of());
         advance(intake, date, &name)?;
         let position = given.whole.map(before).max(listed);
-        let origin = intake.contents.origin_mut();
+        let origin = intake.origin_mut();
         origin.coverage = if request.complete {
             Coverage::Declared
         } else {
@@ -133,14 +163,31 @@ fn files(request: &Request<'_>, intake: &mut Intake<'_>) -> Result<(), Error> {
         origin.etags.clear();
     } else if intake.offered() > 0 && held == Coverage::Partial {
         // more documents do not make a whole database newer than its last whole state
-        let date = date.max(intake.contents.as_of());
+        let date = date.max(intake.as_of());
         advance(intake, date, &name)?;
     }
     Ok(())
 }
 
+/// A list that names what is not there, or not in that version, does not make the rest whole.
+fn tell_lacking(intake: &Intake<'_>) {
+    let mut lacking = intake.lacking();
+    let Some(first) = lacking.next() else { return };
+    let held = intake.held(first);
+    let there = held.map_or_else(
+        || "is not there".to_owned(),
+        |held| format!("is there in the version of {held}"),
+    );
+    intake.console.warn(&format!(
+        "`changes.csv` names {} documents that are missing or older here: {} of {} {there}",
+        1 + lacking.count(),
+        first.path,
+        first.at
+    ));
+}
+
 fn advance(intake: &mut Intake<'_>, to: Timestamp, source: &str) -> Result<(), Error> {
-    let done = intake.contents.advance(to, source);
+    let done = intake.advance(to, source);
     done.map_err(|error| usage(error.to_string(), ""))
 }
 
@@ -163,7 +210,7 @@ fn directory(from: &Path, intake: &mut Intake<'_>, given: &mut Given) -> Result<
         let name = name.to_string_lossy().into_owned();
         if is_known(&name) {
             names.push((name, entry.into_path()));
-        } else if feed::is_archive(entry.file_name().to_str().unwrap_or_default()) {
+        } else if intake.is_archive(entry.file_name().to_str().unwrap_or_default()) {
             newest = newest.max(Some(entry.into_path()));
         }
     }
@@ -208,7 +255,7 @@ fn archive(from: &Path, intake: &mut Intake<'_>, given: &mut Given) -> Result<()
     unpack(open(from).map_err(io)?, packed, size, intake).map_err(io)?;
     intake.checked(sum.is_some(), before);
     given.whole = day;
-    let origin = intake.contents.origin_mut();
+    let origin = intake.origin_mut();
     origin.archive = name.filter(|_| day.is_some()).map(str::to_owned);
     Ok(())
 }

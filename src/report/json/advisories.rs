@@ -8,7 +8,7 @@ use crate::{
     advisory::{
         AdvisoryKind,
         grade::{Health, Span},
-        matching::Basis,
+        matching::{Basis, Concerned, Unmended},
     },
     report::{
         Change, ImageReport, Report,
@@ -31,6 +31,9 @@ pub(super) struct Graded {
     timeline: Vec<GradeSpan>,
     /// advisories that are not applied, of every severity; Critical and Important ones count
     advisories: Vec<AdvisoryDocument>,
+    /// vulnerabilities that concern installed packages and that no advisory mends, the worst first; they
+    /// do not lower the grade
+    unfixed: Vec<Unfixed>,
     /// what was judged by; null when it was not assessed
     advisory_data: Option<Data>,
     /// the base image as it is today; null when advisories were not assessed
@@ -89,6 +92,33 @@ struct AdvisoryPackage {
     product: String,
     /// whether the current base image has the fix: `fixed`, `not_fixed`, `not_installed`, `unknown`
     current_base: &'static str,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Unfixed {
+    id: String,
+    severity: String,
+    /// when it became public, RFC 3339, UTC
+    published: String,
+    title: String,
+    /// Red Hat's page about it
+    url: String,
+    /// what can be done without a fix, or null
+    workaround: Option<String>,
+    packages: Vec<UnfixedPackage>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct UnfixedPackage {
+    name: String,
+    arch: Option<String>,
+    /// `[epoch:]version-release`
+    installed: String,
+    layer: u32,
+    /// `affected`, `fix deferred`, `will not fix`, `out of support scope`, `under investigation`
+    status: &'static str,
+    /// CPE of the product it is said of
+    product: String,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -169,6 +199,27 @@ pub(super) fn graded(report: &Report, image: &ImageReport) -> Graded {
         current_base: Some(current_base(facts)),
         advisory_baseline: before(report, image, &errata),
         advisories: errata.iter().map(advisory).collect(),
+        unfixed: facts.matched.unfixed.iter().map(unfixed).collect(),
+    }
+}
+
+fn unfixed(own: &Unmended) -> Unfixed {
+    let package = |it: &Concerned| UnfixedPackage {
+        name: it.installed.name.clone(),
+        arch: it.installed.arch.clone(),
+        installed: errata::evr(&it.installed),
+        layer: it.layer.0,
+        status: it.stance.as_str(),
+        product: it.product.clone(),
+    };
+    Unfixed {
+        id: own.id.clone(),
+        severity: own.severity.to_string(),
+        published: own.published.to_string(),
+        title: own.title.clone(),
+        url: errata::cve_page(&own.id),
+        workaround: Some(own.workaround.clone()).filter(|text| !text.is_empty()),
+        packages: own.packages.iter().map(package).collect(),
     }
 }
 

@@ -1,15 +1,26 @@
 //! `openvex`: what the image is exposed to, as `OpenVEX` 0.2.0 (<https://github.com/openvex/spec>).
 //!
-//! Said is only what is known: the errata that are not applied, as `affected` with the update that
-//! mends it. An image that lacks none makes no statement, and says by what it was judged; the
-//! specification has no form for that, so its list of statements is empty then.
+//! Said is only what is known: errata that are not applied make a vulnerability `affected`, with the
+//! update that mends it; errata that are applied make it `fixed`. The specification wants at least
+//! one statement, so that nothing is written when there is nothing to state.
 
-use std::{collections::BTreeSet, io};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
 use serde_json::{Value, json};
 
 use super::{Exposure, Listed, basis, by_nevra, exposures, listed, stamp, time, uuid};
-use crate::report::{Report, Reporter, errata::errata, view};
+use crate::{
+    advisory::{Stance, matching::Unmended},
+    report::{
+        Report, Reporter,
+        errata::{self, errata},
+        view,
+    },
+    rpm::Nevra,
+};
 
 /// `--format openvex`
 pub struct OpenVex;
@@ -17,6 +28,15 @@ pub struct OpenVex;
 impl Reporter for OpenVex {
     fn name(&self) -> &'static str {
         "openvex"
+    }
+
+    fn unfit(&self, report: &Report) -> Option<String> {
+        let images = listed(report);
+        let none = images
+            .iter()
+            .all(|image| statements(report, image).is_empty());
+        let (name, judged) = (self.name(), judged(report).join("; "));
+        none.then(|| format!("`{name}` wants at least one statement, and there is none to make: no advisory is about what is installed; judged by {judged}"))
     }
 
     fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
@@ -29,15 +49,6 @@ fn document(report: &Report) -> Value {
     let images = listed(report);
     let statements = images.iter().flat_map(|image| statements(report, image));
     let statements: Vec<Value> = statements.collect();
-    let judged: BTreeSet<String> = report
-        .images
-        .iter()
-        .map(|image| {
-            let facts = image.advisories.as_ref();
-            facts.map_or_else(|| "no advisories were at hand".to_owned(), basis)
-        })
-        .collect();
-    let judged: Vec<String> = judged.into_iter().collect();
     json!({
         "@context": "https://openvex.dev/ns/v0.2.0",
         "@id": format!("{}/openvex/{}", view::HOME, uuid(report, "openvex")),
@@ -45,25 +56,101 @@ fn document(report: &Report) -> Value {
         "role": "Document Creator",
         "timestamp": time(report),
         "version": 1,
-        "tooling": format!("{} {}; judged by {}", view::TOOL, view::VERSION, judged.join("; ")),
+        "tooling": format!("{} {}; judged by {}", view::TOOL, view::VERSION, judged(report).join("; ")),
         "statements": statements,
     })
 }
 
-fn statements(report: &Report, image: &Listed<'_>) -> Vec<Value> {
-    let errata = errata(report, image.image);
-    exposures(&errata)
-        .iter()
-        .map(|exposure| statement(report, exposure, image))
-        .collect()
+/// What the statements rest on, each basis once.
+fn judged(report: &Report) -> Vec<String> {
+    let basis = |image: &crate::report::ImageReport| {
+        let facts = image.advisories.as_ref();
+        facts.map_or_else(|| "no advisories were at hand".to_owned(), basis)
+    };
+    let judged: BTreeSet<String> = report.images.iter().map(basis).collect();
+    judged.into_iter().collect()
 }
 
-fn statement(report: &Report, exposure: &Exposure<'_>, image: &Listed<'_>) -> Value {
-    let units = by_nevra(&image.units);
-    let purls: BTreeSet<&str> = exposure
-        .affected
+fn statements(report: &Report, image: &Listed<'_>) -> Vec<Value> {
+    let errata = errata(report, image.image);
+    let exposures = exposures(&errata);
+    let open = errata.iter().flat_map(|erratum| &erratum.missing.cves);
+    let open: BTreeSet<&str> = open.map(String::as_str).collect();
+    let mut statements: Vec<Value> = exposures
         .iter()
-        .filter_map(|affected| units.get(&affected.installed)?.purl.as_deref())
+        .map(|exposure| affected(report, exposure, image))
+        .collect();
+    let mut fixed: BTreeMap<&str, BTreeSet<&Nevra>> = BTreeMap::new();
+    let facts = image.image.advisories.iter();
+    for applied in facts.flat_map(|facts| &facts.matched.applied) {
+        for cve in applied
+            .cves
+            .iter()
+            .filter(|cve| !open.contains(cve.as_str()))
+        {
+            fixed.entry(cve).or_default().extend(&applied.packages);
+        }
+    }
+    let fixed = fixed.into_iter().map(|(cve, packages)| {
+        json!({
+            "vulnerability": { "@id": errata::cve_page(cve), "name": cve },
+            "timestamp": time(report),
+            "products": [product(image, packages.into_iter())],
+            "status": "fixed",
+        })
+    });
+    statements.extend(fixed);
+    for facts in image.image.advisories.iter() {
+        let matched = &facts.matched;
+        for own in matched.unfixed.iter().chain(&matched.not_affected) {
+            if !open.contains(own.id.as_str()) {
+                statements.extend(told(report, own, image));
+            }
+        }
+    }
+    statements
+}
+
+/// What documents of vulnerabilities say: one statement for each stance.
+fn told(report: &Report, own: &Unmended, image: &Listed<'_>) -> Vec<Value> {
+    let stances: BTreeSet<Stance> = own.packages.iter().map(|it| it.stance).collect();
+    let statement = |stance: Stance| {
+        let packages = own.packages.iter().filter(|it| it.stance == stance);
+        let product = product(image, packages.map(|it| &it.installed));
+        let mut statement = json!({
+            "vulnerability": { "@id": errata::cve_page(&own.id), "name": own.id },
+            "timestamp": time(report),
+            "products": [product],
+            "status_notes": stance.as_str(),
+        });
+        if stance.is_not_affected() {
+            statement["status"] = "not_affected".into();
+            match stance.justification() {
+                Some(why) => statement["justification"] = why.into(),
+                None => {
+                    statement["impact_statement"] = "Red Hat says that it is not affected".into();
+                }
+            }
+        } else if stance == Stance::Investigated {
+            statement["status"] = "under_investigation".into();
+        } else {
+            statement["status"] = "affected".into();
+            let action = match own.workaround.as_str() {
+                "" => format!("there is no fix ({})", stance.as_str()),
+                workaround => workaround.to_owned(),
+            };
+            statement["action_statement"] = action.into();
+        }
+        statement
+    };
+    stances.into_iter().map(statement).collect()
+}
+
+/// The image, with those of its packages that a statement is about.
+fn product<'a>(image: &Listed<'_>, packages: impl Iterator<Item = &'a Nevra>) -> Value {
+    let units = by_nevra(&image.units);
+    let purls: BTreeSet<&str> = packages
+        .filter_map(|nevra| units.get(nevra)?.purl.as_deref())
         .collect();
     let subcomponents: Vec<Value> = purls
         .into_iter()
@@ -84,6 +171,12 @@ fn statement(report: &Report, exposure: &Exposure<'_>, image: &Listed<'_>) -> Va
     if !subcomponents.is_empty() {
         product["subcomponents"] = subcomponents.into();
     }
+    product
+}
+
+fn affected(report: &Report, exposure: &Exposure<'_>, image: &Listed<'_>) -> Value {
+    let packages = exposure.affected.iter().map(|affected| &affected.installed);
+    let product = product(image, packages);
     let said = exposure.first_shipped().map_or_else(|| time(report), stamp);
     json!({
         "vulnerability": { "@id": exposure.page(), "name": exposure.name },
