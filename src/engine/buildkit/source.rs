@@ -3,10 +3,12 @@
 //! mirrors; what a Dockerfile *means* is the business of `dockerfile`.
 
 use indexmap::IndexMap;
-use parse_dockerfile::{Flag, Instruction};
 
 use super::{expand::expand, names::ImageName};
-use crate::finding::Location;
+use crate::{
+    dockerfile::{Dockerfile, Instruction, Keyword},
+    finding::Location,
+};
 
 /// A Dockerfile with its place in the repository.
 #[derive(Debug, Clone, Default)]
@@ -56,9 +58,11 @@ impl Source {
             text,
             ..Self::default()
         };
-        let text = source.text.clone();
-        if let Ok(parsed) = parse_dockerfile::parse(&text) {
-            source.read(&parsed.instructions, args);
+        let (parsed, faults) = Dockerfile::read(&source.file, &source.text);
+        if let Some(parsed) = parsed
+            && faults.iter().all(|fault| fault.tolerated)
+        {
+            source.read(&parsed, args);
         }
         source
     }
@@ -154,45 +158,49 @@ impl Source {
             .map(|used| used.location.clone())
     }
 
-    fn read(&mut self, instructions: &[Instruction<'_>], args: &IndexMap<String, String>) {
-        let starts: Vec<usize> = instructions.iter().map(|i| head(i).1.start).collect();
-        let lines = Lines::of(&self.text);
+    fn read(&mut self, file: &Dockerfile, args: &IndexMap<String, String>) {
         let mut known: IndexMap<String, String> = IndexMap::new();
-        let mut stages: Vec<Option<String>> = Vec::new();
-        for (index, instruction) in instructions.iter().enumerate() {
-            let (keyword, span) = head(instruction);
-            let first = lines.at(span.start);
-            let next = starts
-                .get(index + 1)
-                .map_or(lines.count() + 1, |&start| lines.at(start));
-            let last = lines.last_of(&self.text, first, next);
-            if let Instruction::Arg(arg) = instruction
-                && stages.is_empty()
-            {
-                define(&arg.arguments.value, args, &mut known);
+        for arg in &file.global_args {
+            self.step(file, arg, 0, None);
+            for pair in arg.pairs() {
+                let default = pair.value.as_deref().unwrap_or_default();
+                define(&pair.key.text, default, args, &mut known);
             }
-            if let Instruction::From(from) = instruction {
-                let image = expand(&from.image.value, &known);
-                self.use_image(&image, &stages, self.lines(first, last));
-                stages.push(
-                    from.as_
-                        .as_ref()
-                        .map(|(_, name)| name.value.to_ascii_lowercase()),
-                );
-            }
-            self.heredocs |= has_heredocs(instruction);
-            for image in foreign_images(instruction) {
-                self.use_image(&expand(&image, &known), &stages, self.lines(first, last));
-            }
-            self.steps.push(Step {
-                stage: stages.len().saturating_sub(1),
-                stage_name: stages.last().cloned().flatten(),
-                keyword,
-                first,
-                last,
-                words: flatten(&lines.joined(&self.text, span.end, last)),
-            });
         }
+        let mut stages: Vec<Option<String>> = Vec::new();
+        for (index, stage) in file.stages.iter().enumerate() {
+            let image = expand(&stage.image.text, &known);
+            self.use_image(&image, &stages, file.location(&stage.from));
+            stages.push(stage.name.clone());
+            self.step(file, &stage.from, index, stage.name.clone());
+            for instruction in &stage.instructions {
+                for image in foreign_images(instruction) {
+                    let image = expand(&image, &known);
+                    self.use_image(&image, &stages, file.location(instruction));
+                }
+                self.step(file, instruction, index, stage.name.clone());
+            }
+        }
+    }
+
+    fn step(
+        &mut self,
+        file: &Dockerfile,
+        instruction: &Instruction,
+        stage: usize,
+        stage_name: Option<String>,
+    ) {
+        self.heredocs |= !instruction.heredocs.is_empty();
+        let place = file.location(instruction);
+        let words = instruction.code.split_once(char::is_whitespace);
+        self.steps.push(Step {
+            stage,
+            stage_name,
+            keyword: instruction.keyword.name(),
+            first: place.line,
+            last: place.end_line,
+            words: flatten(words.unwrap_or_default().1),
+        });
     }
 
     fn use_image(&mut self, image: &str, stages: &[Option<String>], location: Location) {
@@ -224,44 +232,30 @@ impl Step {
     }
 }
 
-fn define(arguments: &str, args: &IndexMap<String, String>, known: &mut IndexMap<String, String>) {
-    for word in arguments.split_whitespace() {
-        let (name, default) = word.split_once('=').unwrap_or((word, ""));
-        let default = default.trim_matches(['"', '\'']);
-        let value = args
-            .get(name)
-            .cloned()
-            .unwrap_or_else(|| expand(default, known));
-        known.insert(name.to_owned(), value);
-    }
+fn define(
+    name: &str,
+    default: &str,
+    args: &IndexMap<String, String>,
+    known: &mut IndexMap<String, String>,
+) {
+    let default = default.trim_matches(['"', '\'']);
+    let value = args
+        .get(name)
+        .cloned()
+        .unwrap_or_else(|| expand(default, known));
+    known.insert(name.to_owned(), value);
 }
 
-fn has_heredocs(instruction: &Instruction<'_>) -> bool {
-    let is_document = |source: &parse_dockerfile::Source<'_>| {
-        matches!(source, parse_dockerfile::Source::HereDoc(_))
+fn foreign_images(instruction: &Instruction) -> Vec<String> {
+    let values = |name: &'static str| {
+        let flags = instruction.flags.iter();
+        flags
+            .filter(move |flag| flag.name == name)
+            .filter_map(|flag| flag.value.clone())
     };
-    match instruction {
-        Instruction::Run(run) => !run.here_docs.is_empty(),
-        Instruction::Copy(copy) => copy.src.iter().any(is_document),
-        Instruction::Add(add) => add.src.iter().any(is_document),
-        _ => false,
-    }
-}
-
-fn foreign_images(instruction: &Instruction<'_>) -> Vec<String> {
-    let value = |flag: &Flag<'_>| flag.value.as_ref().map(|v| v.value.to_string());
-    match instruction {
-        Instruction::Copy(copy) => copy
-            .options
-            .iter()
-            .filter(|flag| flag.name.value == "from")
-            .filter_map(value)
-            .collect(),
-        Instruction::Run(run) => run
-            .options
-            .iter()
-            .filter(|flag| flag.name.value == "mount")
-            .filter_map(value)
+    match instruction.keyword {
+        Keyword::Copy => values("from").collect(),
+        Keyword::Run => values("mount")
             .filter_map(|mount| {
                 let from = mount
                     .split(',')
@@ -270,95 +264,6 @@ fn foreign_images(instruction: &Instruction<'_>) -> Vec<String> {
             })
             .collect(),
         _ => Vec::new(),
-    }
-}
-
-fn head(instruction: &Instruction<'_>) -> (&'static str, std::ops::Range<usize>) {
-    use Instruction as I;
-    let (keyword, span) = match instruction {
-        I::Add(i) => ("ADD", &i.add.span),
-        I::Arg(i) => ("ARG", &i.arg.span),
-        I::Cmd(i) => ("CMD", &i.cmd.span),
-        I::Copy(i) => ("COPY", &i.copy.span),
-        I::Entrypoint(i) => ("ENTRYPOINT", &i.entrypoint.span),
-        I::Env(i) => ("ENV", &i.env.span),
-        I::Expose(i) => ("EXPOSE", &i.expose.span),
-        I::From(i) => ("FROM", &i.from.span),
-        I::Healthcheck(i) => ("HEALTHCHECK", &i.healthcheck.span),
-        I::Label(i) => ("LABEL", &i.label.span),
-        I::Maintainer(i) => ("MAINTAINER", &i.maintainer.span),
-        I::Onbuild(i) => ("ONBUILD", &i.onbuild.span),
-        I::Run(i) => ("RUN", &i.run.span),
-        I::Shell(i) => ("SHELL", &i.shell.span),
-        I::Stopsignal(i) => ("STOPSIGNAL", &i.stopsignal.span),
-        I::User(i) => ("USER", &i.user.span),
-        I::Volume(i) => ("VOLUME", &i.volume.span),
-        I::Workdir(i) => ("WORKDIR", &i.workdir.span),
-        _ => ("", &(0..0)),
-    };
-    (keyword, span.clone())
-}
-
-struct Lines(Vec<usize>);
-
-impl Lines {
-    fn of(text: &str) -> Self {
-        let breaks = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n');
-        Self(
-            std::iter::once(0)
-                .chain(breaks.map(|(at, _)| at + 1))
-                .collect(),
-        )
-    }
-
-    fn count(&self) -> u32 {
-        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
-    }
-
-    fn at(&self, offset: usize) -> u32 {
-        u32::try_from(self.0.partition_point(|&start| start <= offset)).unwrap_or(u32::MAX)
-    }
-
-    fn line<'a>(&self, text: &'a str, number: u32) -> &'a str {
-        let index = number.saturating_sub(1) as usize;
-        let start = self.0.get(index).copied().unwrap_or(text.len());
-        let end = self.0.get(index + 1).copied().unwrap_or(text.len());
-        text.get(start..end).unwrap_or_default()
-    }
-
-    /// The last line before `next` that is neither blank nor a comment.
-    fn last_of(&self, text: &str, first: u32, next: u32) -> u32 {
-        let is_blank = |&number: &u32| {
-            let line = self.line(text, number).trim();
-            line.is_empty() || line.starts_with('#')
-        };
-        (first..next)
-            .rev()
-            .find(|number| !is_blank(number))
-            .unwrap_or(first)
-    }
-
-    /// From `offset` to the end of line `last`, continuations joined, comments left out.
-    fn joined(&self, text: &str, offset: usize, last: u32) -> String {
-        let first = self.at(offset);
-        let mut words = String::new();
-        for number in first..=last {
-            let line = if number == first {
-                let end = self.0.get(first as usize).copied().unwrap_or(text.len());
-                text.get(offset..end).unwrap_or_default()
-            } else {
-                self.line(text, number)
-            };
-            let line = line.trim_end();
-            if line.trim_start().starts_with('#') {
-                continue;
-            }
-            words.push_str(line.strip_suffix(['\\', '`']).unwrap_or(line));
-            if !line.ends_with(['\\', '`']) {
-                break;
-            }
-        }
-        words
     }
 }
 

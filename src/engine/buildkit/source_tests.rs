@@ -114,3 +114,26 @@ fn what_does_not_parse_has_no_steps() {
     assert!(source.images().is_empty());
     assert_eq!(source.instruction_at(2).line, 2);
 }
+
+#[test]
+fn what_the_engine_reads_is_read() {
+    // Forms that other readers of Dockerfiles refuse.
+    for rest in [
+        "ENTRYPOINT []",
+        "CMD [ ]",
+        "RUN cat > /x <<EOF\nhello $PATH\nEOF",
+        "RUN cat <<A - <<B\na\nA\nb\nB",
+        "HEALTHCHECK NONE",
+        "LABEL a=b \\\n\n  c=d",
+    ] {
+        let text = format!("FROM r.example.com/a:1\n{rest}\nCOPY --from=r.example.com/b:1 / /\n");
+        let source = source(&text);
+        let names: Vec<_> = source
+            .images()
+            .iter()
+            .map(|used| used.name.full())
+            .collect();
+        assert_eq!(names, ["r.example.com/a:1", "r.example.com/b:1"], "{rest}");
+        assert_eq!(source.instruction_at(2).line, 2, "{rest}");
+    }
+}

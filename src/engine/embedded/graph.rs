@@ -292,7 +292,8 @@ pub struct Copy {
     pub sources: Vec<String>,
     /// absolute; a trailing slash is kept and means a directory
     pub destination: String,
-    /// `--chown`; `None` is 0:0. Names are looked up in the destination tree
+    /// `--chown`; `None` keeps the owners of a stage's or an image's files and makes those of the
+    /// context 0:0. Names are looked up in the destination tree
     pub chown: Option<String>,
     /// `--chmod`: octal or symbolic
     pub chmod: Option<String>,

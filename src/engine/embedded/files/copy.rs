@@ -3,15 +3,13 @@
 use std::{
     collections::HashMap,
     ffi::{OsStr, OsString},
-    fs::File,
-    io,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     rc::Rc,
 };
 
 use rustix::{
-    fs::{AtFlags, FileType, Mode, OFlags, Stat},
+    fs::{FileType, Mode, Stat},
     io::Errno,
 };
 
@@ -19,11 +17,10 @@ use super::{
     FileError, Options,
     error::shown,
     ignore::{Filter, Inherited, Judgement},
-    meta::{self, How, Made},
-    mode::Chmod,
+    meta::{self, How},
+    place::{place, reserved},
     root::{Root, dir_at, names, stat_at},
     source::{Found, Source, is_dir, kind},
-    sparse,
 };
 
 /// Copies what was found for one source.
@@ -222,7 +219,7 @@ impl<'a> Copier<'a> {
         Ok(())
     }
 
-    fn target_of(&self, path: &Path) -> Result<(OwnedFd, OsString), FileError> {
+    pub(super) fn target_of(&self, path: &Path) -> Result<(OwnedFd, OsString), FileError> {
         let parent = path.parent().unwrap_or(Path::new(""));
         Ok((self.target.dir(parent)?, name_of(path).to_owned()))
     }
@@ -298,73 +295,7 @@ impl<'a> Copier<'a> {
         Ok(made)
     }
 
-    /// Anything but a directory.
-    fn file(
-        &mut self,
-        from: &Rc<OwnedFd>,
-        name: &OsStr,
-        stat: &Stat,
-        path: &Path,
-    ) -> Result<(), FileError> {
-        let (parent, target) = self.target_of(path)?;
-        let to = parent.as_fd();
-        make_room(to, &target, path)?;
-        reserved(&target)?;
-        match kind(stat) {
-            FileType::RegularFile => {
-                if !self.linked(stat, to, &target, path)? {
-                    let source = meta::open_plain(from.as_fd(), name, path, stat)?;
-                    let made = create(to, &target, path)?;
-                    sparse::copy(&source, &made, stat, self.options)
-                        .map_err(|fault| content_fault(path, fault))?;
-                }
-            }
-            FileType::Symlink => {
-                let link = rustix::fs::readlinkat(from.as_fd(), name, Vec::new())
-                    .map_err(|fault| FileError::io("reading link", path, fault))?;
-                rustix::fs::symlinkat(link.as_c_str(), to, &target)
-                    .map_err(|fault| FileError::io("making link", path, fault))?;
-            }
-            // A socket becomes an empty file, as in `BuildKit`.
-            FileType::Socket => drop(create(to, &target, path)?),
-            FileType::Fifo => {
-                let mode = Mode::from_raw_mode(0o600);
-                rustix::fs::mknodat(to, &target, FileType::Fifo, mode, 0)
-                    .map_err(|fault| FileError::io("making pipe", path, fault))?;
-            }
-            _ => {
-                return Err(FileError::Refused(format!(
-                    "{} is a device, which is not copied",
-                    shown(path)
-                )));
-            }
-        }
-        self.info(to, &target, from.as_fd(), name, stat, path)
-    }
-
-    /// Makes a second name of a file that was copied; whether it did.
-    fn linked(
-        &mut self,
-        stat: &Stat,
-        to: BorrowedFd<'_>,
-        name: &OsStr,
-        path: &Path,
-    ) -> Result<bool, FileError> {
-        if stat.st_nlink < 2 {
-            return Ok(false);
-        }
-        let id = (stat.st_dev, stat.st_ino);
-        let Some(first) = self.links.get(&id) else {
-            self.links.insert(id, path.to_owned());
-            return Ok(false);
-        };
-        let (parent, own) = self.target_of(first)?;
-        rustix::fs::linkat(parent.as_fd(), &own, to, name, AtFlags::empty())
-            .map_err(|fault| FileError::io("making hard link", path, fault))?;
-        Ok(true)
-    }
-
-    fn info(
+    pub(super) fn info(
         &self,
         to: BorrowedFd<'_>,
         name: &OsStr,
@@ -389,103 +320,6 @@ impl<'a> Copier<'a> {
         meta::copy_xattrs(from, own, to, name);
         Ok(())
     }
-}
-
-/// Where a destination is.
-#[derive(Debug)]
-pub(super) struct Place {
-    /// resolved; a file goes there, a directory's contents go into it
-    pub(super) path: PathBuf,
-    /// directories made on the way
-    pub(super) made: Made,
-}
-
-/// Resolves a destination, and makes the directories that it needs; `file` is the name of what is
-/// copied when that is no directory.
-pub(super) fn place(
-    target: &Root,
-    destination: &str,
-    how: &How,
-    file: Option<&OsStr>,
-) -> Result<Place, FileError> {
-    let mode = Chmod::of_parents(how.chmod.as_ref());
-    let wants_dir = file.is_none()
-        || destination.is_empty()
-        || destination.ends_with('/')
-        || destination.ends_with("/.")
-        || destination == ".";
-    let mut path = target.resolve_all(Path::new(destination))?;
-    let there = target.stat(&path).or_else(|fault| match fault {
-        FileError::Io { source, .. } if source.kind() == io::ErrorKind::NotADirectory => Ok(None),
-        fault => Err(fault),
-    })?;
-    if let (Some(name), Some(stat)) = (file, &there)
-        && is_dir(stat)
-    {
-        path.push(name);
-        return Ok(Place {
-            path,
-            made: Made::default(),
-        });
-    }
-    if file.is_none()
-        && let Some(stat) = &there
-        && !is_dir(stat)
-    {
-        return Err(FileError::Refused(format!(
-            "cannot copy to non-directory: {}",
-            shown(&path)
-        )));
-    }
-    let made = if wants_dir {
-        let made = meta::make_dirs(target, &path, mode, how)?;
-        if let Some(name) = file {
-            path.push(name);
-        }
-        made
-    } else {
-        meta::make_dirs(target, path.parent().unwrap_or(Path::new("")), mode, how)?
-    };
-    Ok(Place { path, made })
-}
-
-/// Takes away what is where a file goes; a directory stays and is an error.
-pub(super) fn make_room(to: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<(), FileError> {
-    let fail = |fault| FileError::io("replacing", path, fault);
-    match stat_at(to, name).map_err(fail)? {
-        None => Ok(()),
-        Some(there) if is_dir(&there) => Err(FileError::Refused(format!(
-            "cannot replace to directory {} with file",
-            shown(path)
-        ))),
-        Some(_) => rustix::fs::unlinkat(to, name, AtFlags::empty()).map_err(fail),
-    }
-}
-
-/// In a layer a name with this prefix takes a file away; it cannot be a file's name.
-pub(super) fn reserved(name: &OsStr) -> Result<(), FileError> {
-    if name.as_encoded_bytes().starts_with(b".wh.") {
-        return Err(FileError::Refused(format!(
-            "{} cannot be in an image: names that begin with .wh. mean deleted files there",
-            name.display()
-        )));
-    }
-    Ok(())
-}
-
-/// Makes a file that is not there.
-pub(super) fn create(to: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<File, FileError> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(to, name, flags, Mode::from_raw_mode(0o600))
-        .map(File::from)
-        .map_err(|fault| FileError::io("making", path, fault))
-}
-
-fn content_fault(path: &Path, fault: io::Error) -> FileError {
-    if fault.kind() == io::ErrorKind::Interrupted {
-        return FileError::Interrupted;
-    }
-    FileError::io("copying", path, fault)
 }
 
 fn name_of(path: &Path) -> &OsStr {

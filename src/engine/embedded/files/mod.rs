@@ -13,6 +13,8 @@ mod key;
 mod meta;
 mod mode;
 mod owner;
+mod place;
+mod plain;
 mod root;
 mod source;
 mod sparse;
@@ -215,13 +217,13 @@ fn inline(
     let Some(name) = name.file_name() else {
         return Err(FileError::Refused("a here-document has no name".to_owned()));
     };
-    let place = copy::place(target, destination, how, Some(name))?;
+    let place = place::place(target, destination, how, Some(name))?;
     let path = &place.path;
     let directory = target.dir(path.parent().unwrap_or(Path::new("")))?;
     let name = path.file_name().unwrap_or_default();
-    copy::make_room(directory.as_fd(), name, path)?;
-    copy::reserved(name)?;
-    let mut file = copy::create(directory.as_fd(), name, path)?;
+    place::make_room(directory.as_fd(), name, path)?;
+    place::reserved(name)?;
+    let mut file = place::create(directory.as_fd(), name, path)?;
     file.write_all(content)
         .map_err(|fault| FileError::io("writing", path, fault))?;
     drop(file);

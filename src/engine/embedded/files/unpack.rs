@@ -19,9 +19,9 @@ use tar_core::EntryType;
 use super::{
     FileError, Options,
     archive::{Archive, Member, decompressed},
-    copy::{create, reserved},
     error::shown,
     meta::{self, How},
+    place::{create, reserved},
     root::{Root, cleaned, dir_at, names, stat_at},
     source::{Found, Source, is_dir, kind},
 };

@@ -162,22 +162,25 @@ impl Stages {
         Err(Problem::fault(error.to_string(), remedy))
     }
 
-    /// The stage to build.
+    /// The stage to build, by its name: BuildKit takes no number.
     pub(super) fn target(&self, name: Option<&str>, file: &str) -> Result<usize, Refusal> {
         let Some(name) = name.filter(|name| !name.is_empty()) else {
             return Ok(self.list.len().saturating_sub(1));
         };
-        let named = self.named(name);
-        let numbered = || name.parse().ok().filter(|index| *index < self.list.len());
-        named.or_else(numbered).ok_or_else(|| {
-            let known = self.list.iter().enumerate().map(|(index, stage)| {
-                let name = stage.name.clone();
-                name.unwrap_or_else(|| index.to_string())
-            });
-            let known: Vec<String> = known.collect();
+        self.named(name).ok_or_else(|| {
+            let known: Vec<&str> = self
+                .list
+                .iter()
+                .filter_map(|stage| stage.name.as_deref())
+                .collect();
+            let remedy = if known.is_empty() {
+                "give the stage a name, FROM image AS name; no stage has one".to_owned()
+            } else {
+                format!("build one of the named stages: {}", known.join(", "))
+            };
             Refusal {
                 message: format!("{file}: there is no stage `{name}`"),
-                remedy: format!("build one of the stages: {}", known.join(", ")),
+                remedy,
                 location: None,
                 kind: super::RefusalKind::Fault,
             }

@@ -53,9 +53,16 @@ impl Ready {
     /// Makes mount points and files; gives the mounts in order.
     pub(super) fn prepare(&mut self, step: &Step) -> Result<Vec<TaskMount>, RunError> {
         let mut mounts = Vec::new();
-        for directory in ["/dev", "/proc", "/sys", &step.cwd] {
-            self.stubs.keep(directory)?;
+        for directory in ["/dev", "/proc", "/sys"] {
+            // What a mount of the step is in goes with it, as BuildKit has it.
+            let mut targets = step.mounts.iter().map(|mount| Path::new(&mount.target));
+            if targets.any(|target| target.starts_with(directory)) {
+                self.stubs.point(directory, true)?;
+            } else {
+                self.stubs.keep(directory)?;
+            }
         }
+        self.stubs.keep(&step.cwd)?;
         if self.isolation == Isolation::Chroot {
             self.plain_devices()?;
         }

@@ -40,7 +40,7 @@ pub(super) fn run(
     id: usize,
     vertex: &Vertex,
     exec: &Exec,
-) -> Result<Option<Layer>, BuildError> {
+) -> Result<Layer, BuildError> {
     let job = shared.job;
     let failed = |error| store_failure(job, Some(vertex), &error);
     let base = shared.tree(exec.base);

@@ -64,8 +64,8 @@ impl Shared<'_> {
             return Ok(whole(own));
         }
         let layer = self.timed(id, || match &vertex.op {
-            Op::Exec(step) => exec::run(self, id, vertex, step),
-            Op::File(file) => self.files(vertex, file, link),
+            Op::Exec(step) => exec::run(self, id, vertex, step).map(Some),
+            Op::File(file) => self.files(vertex, file, link).map(Some),
             Op::Image(_) | Op::Http(_) | Op::Git(_) => Ok(None),
         })?;
         let mut own = if link { Tree::default() } else { under.clone() };
@@ -76,12 +76,7 @@ impl Shared<'_> {
         Ok(whole(own))
     }
 
-    fn files(
-        &self,
-        vertex: &Vertex,
-        file: &FileOp,
-        link: bool,
-    ) -> Result<Option<Layer>, BuildError> {
+    fn files(&self, vertex: &Vertex, file: &FileOp, link: bool) -> Result<Layer, BuildError> {
         let failed = |error| store_failure(self.job, Some(vertex), &error);
         let base = if link {
             Tree::default()

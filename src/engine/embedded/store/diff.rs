@@ -151,10 +151,8 @@ impl Walk<'_, '_> {
         }
         if kind(&stat) != FileType::Directory {
             let same = match base {
-                Some((lower, was)) if stat.st_nlink == 1 => {
-                    self.same((upper, &stat), (lower, &was), name).map_err(io)?
-                }
-                _ => false,
+                Some((lower, was)) => self.same((upper, &stat), (lower, &was), name).map_err(io)?,
+                None => false,
             };
             return if same {
                 Ok(())

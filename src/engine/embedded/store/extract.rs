@@ -141,9 +141,7 @@ impl Extract<'_> {
         let dir = self.directory(parent)?;
         self.make_room(&dir, &file, &path, kind == EntryType::Directory)?;
         self.make(&dir, &file, &path, entry)?;
-        if kind != EntryType::Link {
-            self.attribute(&dir, &file, &path, kind, &attributes)?;
-        }
+        self.attribute(&dir, &file, &path, kind, &attributes)?;
         self.parent = Some((parent.to_vec(), dir));
         self.note(path);
         Ok(())

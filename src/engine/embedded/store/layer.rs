@@ -92,10 +92,6 @@ impl<'t> LayerWriter<'t> {
         })
     }
 
-    pub(crate) fn entries(&self) -> u64 {
-        self.entries
-    }
-
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Some(tee) = &mut self.tee {
             tee.write_all(bytes)?;
@@ -166,8 +162,8 @@ impl<'t> LayerWriter<'t> {
             }
         }
         entry.path(&shown);
-        if link.is_none()
-            && matches!(kind(stat), FileType::RegularFile | FileType::Directory)
+        // Also of a second name: who unpacks it sets its owner, which takes capabilities away.
+        if matches!(kind(stat), FileType::RegularFile | FileType::Directory)
             && let Some(value) = dir.xattr(Some(name), CAPABILITY).map_err(at)?
         {
             entry.add_pax("SCHILY.xattr.security.capability", value);

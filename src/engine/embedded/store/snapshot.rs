@@ -263,8 +263,9 @@ impl Snapshot<'_> {
         }
     }
 
-    /// Writes what changed as a layer, and keeps the tree as an unpacked one. `None` when nothing
-    /// changed. `tee` also gets the uncompressed layer, as it is written.
+    /// Writes what changed as a layer, and keeps the tree as an unpacked one. Nothing changed is a
+    /// layer without entries, as BuildKit's is. `tee` also gets the uncompressed layer, as it is
+    /// written.
     ///
     /// # Errors
     /// When something in the tree has no place in a layer, or writing fails.
@@ -273,7 +274,7 @@ impl Snapshot<'_> {
         options: LayerOptions,
         now: i64,
         tee: Option<&mut (dyn std::io::Write + Send)>,
-    ) -> Result<Option<Layer>, StoreError> {
+    ) -> Result<Layer, StoreError> {
         let own = self.close();
         let blob = self.store.temporary();
         let io = StoreError::io(&blob);
@@ -297,16 +298,12 @@ impl Snapshot<'_> {
                 diff::overlay(&new, &top_first?, &mut writer)?;
             }
         }
-        if writer.entries() == 0 {
-            let _ = std::fs::remove_file(&blob);
-            return Ok(None);
-        }
         let (written, _) = writer.finish().map_err(io)?;
         let layer = self.store.place_layer(&blob, &written, now)?;
         let mut chain = std::mem::take(&mut self.base);
         chain.push(layer.clone());
         self.store.place_tree(&own, &chain)?;
-        Ok(Some(layer))
+        Ok(layer)
     }
 
     /// Keeps the tree as the unpacked form of `chain`, which was applied to it.

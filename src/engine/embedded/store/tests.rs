@@ -29,7 +29,7 @@ fn modes() -> Vec<SnapshotMode> {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), overlay).unwrap();
     let base = make(&store, &[], |root| fs::write(root.join("a"), "a").unwrap());
-    if store.snapshot(&[base.unwrap()]).is_ok() {
+    if store.snapshot(&[base]).is_ok() {
         modes.push(overlay);
     } else {
         println!("skipped: overlays cannot be mounted here");
@@ -46,7 +46,7 @@ fn options(threads: usize) -> LayerOptions {
     }
 }
 
-fn make(store: &Store, base: &[Layer], change: impl FnOnce(&Path)) -> Option<Layer> {
+fn make(store: &Store, base: &[Layer], change: impl FnOnce(&Path)) -> Layer {
     let snapshot = store.snapshot(base).unwrap();
     change(snapshot.root());
     snapshot.commit(options(2), 0, None).unwrap()
@@ -116,8 +116,7 @@ fn a_layer_says_what_changed_and_nothing_else() {
             fs::write(root.join("etc/deleted"), "x").unwrap();
             fs::write(root.join("again/old/file"), "x").unwrap();
             fs::write(root.join("was-file"), "x").unwrap();
-        })
-        .unwrap();
+        });
         let layer = make(&store, std::slice::from_ref(&base), |root| {
             fs::write(root.join("etc/conf/changed"), "after!").unwrap();
             fs::remove_file(root.join("etc/deleted")).unwrap();
@@ -129,8 +128,7 @@ fn a_layer_says_what_changed_and_nothing_else() {
             fs::create_dir(root.join("was-file")).unwrap();
             fs::write(root.join("touched"), "x").unwrap();
             fs::remove_file(root.join("touched")).unwrap();
-        })
-        .unwrap();
+        });
         let mut found = names(&store, &layer);
         let opaque = found.iter().any(|name| name == "again/.wh..wh..opq");
         assert_eq!(opaque, mode != SnapshotMode::Copy, "{found:?}");
@@ -153,21 +151,28 @@ fn a_layer_says_what_changed_and_nothing_else() {
 }
 
 #[test]
-fn nothing_changed_is_no_layer() {
+fn nothing_changed_is_an_empty_layer() {
     for mode in modes() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), mode).unwrap();
-        assert_eq!(make(&store, &[], |_| ()), None);
+        let none = make(&store, &[], |_| ());
+        assert!(names(&store, &none).is_empty(), "{mode:?}");
         let base = make(&store, &[], |root| {
             fs::create_dir(root.join("d")).unwrap();
             fs::write(root.join("d/f"), "f").unwrap();
-        })
-        .unwrap();
-        let same = make(&store, &[base], |root| {
+        });
+        let same = make(&store, std::slice::from_ref(&base), |root| {
             fs::write(root.join("d/g"), "g").unwrap();
             fs::remove_file(root.join("d/g")).unwrap();
         });
-        assert_eq!(same, None, "{mode:?}");
+        assert!(names(&store, &same).is_empty(), "{mode:?}");
+        // Two of them on each other are two trees, not one in two places.
+        let chain = [base, same.clone(), same];
+        let last = make(&store, &chain, |root| {
+            assert!(root.join("d/f").exists());
+            fs::write(root.join("d/h"), "h").unwrap();
+        });
+        assert_eq!(names(&store, &last), ["d/", "d/h"], "{mode:?}");
     }
 }
 
@@ -177,8 +182,7 @@ fn a_change_that_hides_in_the_times_is_seen_in_a_copy() {
     let store = Store::open(dir.path(), SnapshotMode::Copy).unwrap();
     let base = make(&store, &[], |root| {
         fs::write(root.join("f"), "one").unwrap()
-    })
-    .unwrap();
+    });
     let layer = make(&store, &[base], |root| {
         let path = root.join("f");
         let time = path.metadata().unwrap().modified().unwrap();
@@ -186,7 +190,7 @@ fn a_change_that_hides_in_the_times_is_seen_in_a_copy() {
         file.write_all(b"two").unwrap();
         file.set_modified(time).unwrap();
     });
-    assert!(layer.is_some());
+    assert_eq!(names(&store, &layer), ["f"]);
 }
 
 #[test]
@@ -208,8 +212,7 @@ fn links_capabilities_and_set_id_bits_survive() {
             rustix::fs::setxattr(&file, "security.capability", &capability, flags).unwrap();
             fs::create_dir(root.join("d".repeat(200))).unwrap();
             fs::write(root.join("d".repeat(200)).join("é".repeat(100)), "x").unwrap();
-        })
-        .unwrap();
+        });
         // As another run with an empty directory sees it.
         let other = tempfile::tempdir().unwrap();
         let second = Store::open(other.path(), mode).unwrap();
@@ -255,7 +258,7 @@ fn the_same_tree_has_the_same_digest_for_any_number_of_threads() {
         let store = Store::open(dir.path(), SnapshotMode::Copy).unwrap();
         let snapshot = store.snapshot(&[]).unwrap();
         fill(snapshot.root());
-        layers.push(snapshot.commit(options(threads), 0, None).unwrap().unwrap());
+        layers.push(snapshot.commit(options(threads), 0, None).unwrap());
         let size = layers.last().unwrap().size;
         assert!(size < 3_000_000, "{size}");
     }
@@ -280,10 +283,7 @@ fn each_compression_is_read_again_and_times_stop_at_the_epoch() {
             ..options(1)
         };
         let mut tee = Vec::new();
-        let layer = snapshot
-            .commit(options, 0, Some(&mut tee))
-            .unwrap()
-            .unwrap();
+        let layer = snapshot.commit(options, 0, Some(&mut tee)).unwrap();
         assert_eq!(sha256(&tee), layer.diff_id.0);
         let other = tempfile::tempdir().unwrap();
         let second = Store::open(other.path(), SnapshotMode::Copy).unwrap();
@@ -305,7 +305,7 @@ fn devices_are_refused_and_sockets_left_out() {
             std::os::unix::net::UnixListener::bind(root.join("s")).unwrap();
             fs::write(root.join("f"), "f").unwrap();
         });
-        assert_eq!(names(&store, &layer.unwrap()), ["f"]);
+        assert_eq!(names(&store, &layer), ["f"]);
         let snapshot = store.snapshot(&[]).unwrap();
         let null = rustix::fs::makedev(1, 3);
         rustix::fs::mknodat(
@@ -362,6 +362,51 @@ impl Hostile {
         };
         store.put_blob(&bytes[..], &layer.descriptor()).unwrap();
         layer
+    }
+}
+
+#[test]
+fn a_hard_link_has_a_mode_of_its_own_and_the_last_one_counts() {
+    for mode in modes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), mode).unwrap();
+        // Of a mode that the links, as `add` makes them, do not have.
+        let base = make(&store, &[], |root| {
+            fs::write(root.join("f"), "f").unwrap();
+            fs::set_permissions(root.join("f"), fs::Permissions::from_mode(0o600)).unwrap();
+            symlink("/outside", root.join("l")).unwrap();
+        });
+        let link = tar::EntryType::Link;
+        let layer = Hostile::new()
+            .add("second", link, "f", "")
+            .add("m", link, "l", "")
+            .store(&store);
+        let view = store.view(&[base, layer]).unwrap();
+        let files = listing(view.path());
+        let found = fs::symlink_metadata(view.path().join("second")).unwrap();
+        assert_eq!(found.mode() & 0o7777, 0o755, "{mode:?} {files:?}");
+        let link = fs::read_link(view.path().join("m")).unwrap();
+        assert_eq!(link, Path::new("/outside"));
+    }
+}
+
+#[test]
+fn a_new_name_of_a_file_of_the_base_is_a_file_of_its_own_in_the_layer() {
+    for mode in modes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), mode).unwrap();
+        let base = make(&store, &[], |root| {
+            fs::write(root.join("old"), "old").unwrap();
+        });
+        let layer = make(&store, std::slice::from_ref(&base), |root| {
+            fs::hard_link(root.join("old"), root.join("new")).unwrap();
+            fs::hard_link(root.join("old"), root.join("newer")).unwrap();
+        });
+        assert_eq!(names(&store, &layer), ["new", "newer"], "{mode:?}");
+        let view = store.view(&[base, layer]).unwrap();
+        for name in ["old", "new", "newer"] {
+            assert_eq!(fs::read_to_string(view.path().join(name)).unwrap(), "old");
+        }
     }
 }
 
@@ -483,7 +528,7 @@ fn whiteouts_are_about_the_layers_below() {
 fn a_damaged_entry_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), SnapshotMode::Copy).unwrap();
-    let layer = make(&store, &[], |root| fs::write(root.join("f"), "f").unwrap()).unwrap();
+    let layer = make(&store, &[], |root| fs::write(root.join("f"), "f").unwrap());
     assert!(store.has_blob(&layer.digest, layer.size));
     let path = store.blob_path(&layer.digest);
     let bytes = fs::read(&path).unwrap();
@@ -537,7 +582,7 @@ fn pruning_takes_the_oldest_first_and_waits_for_builds() {
             .as_secs(),
     )
     .unwrap();
-    let layer = make(&store, &[], |root| fs::write(root.join("f"), "f").unwrap()).unwrap();
+    let layer = make(&store, &[], |root| fs::write(root.join("f"), "f").unwrap());
     let all = PruneOptions {
         keep_for: None,
         keep_bytes: Some(0),
@@ -647,7 +692,7 @@ fn round_trip(mode: SnapshotMode, steps: &[Vec<Change>]) {
         let snapshot = store.snapshot(&layers).unwrap();
         step.iter().for_each(|change| change.apply(snapshot.root()));
         let wanted = without_links(listing(snapshot.root()));
-        layers.extend(snapshot.commit(options(1), 0, None).unwrap());
+        layers.push(snapshot.commit(options(1), 0, None).unwrap());
         if let Some(layer) = layers.last() {
             let blob = store.open_blob(&layer.digest).unwrap();
             second.put_blob(blob, &layer.descriptor()).unwrap();
@@ -715,8 +760,7 @@ fn a_gzip_of_many_members_is_one_stream_to_others() {
     let store = Store::open(dir.path(), SnapshotMode::Copy).unwrap();
     let layer = make(&store, &[], |root| {
         fs::write(root.join("big"), vec![7; 5 << 20]).unwrap();
-    })
-    .unwrap();
+    });
     let output = std::process::Command::new("gzip")
         .arg("-dc")
         .stdin(store.open_blob(&layer.digest).unwrap())

@@ -2,11 +2,12 @@
 
 use std::io::{self, Read};
 
+use rustix::fs::FileType;
 use tar::EntryType;
 
 use super::{Extract, Owners};
 use crate::engine::embedded::store::{
-    dir::{Dir, Name},
+    dir::{self, Dir, Name},
     error::StoreError,
 };
 
@@ -65,6 +66,8 @@ impl Extract<'_> {
         })
     }
 
+    /// Sets them. A hard link has a header of its own, and the last name decides for all, as where
+    /// containerd unpacks.
     pub(super) fn attribute(
         &mut self,
         dir: &Dir,
@@ -74,8 +77,13 @@ impl Extract<'_> {
         attributes: &Attributes,
     ) -> Result<(), StoreError> {
         let failed = self.failed(path);
-        self.chown(dir, file, path, attributes)?;
-        if kind != EntryType::Symlink {
+        let there = dir.stat(file).map_err(&failed)?;
+        // A change of owner takes capabilities away, which a second name need not tell again.
+        let same = (there.st_uid, there.st_gid) == (attributes.uid, attributes.gid);
+        if kind != EntryType::Link || !same {
+            self.chown(dir, file, path, attributes)?;
+        }
+        if dir::kind(&there) != FileType::Symlink {
             dir.chmod(file, attributes.mode).map_err(&failed)?;
         }
         for (key, value) in &attributes.xattrs {
