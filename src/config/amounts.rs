@@ -6,6 +6,7 @@ use schemars::{Schema, json_schema};
 
 use super::{
     Environment, Words,
+    cli::Command,
     decode::{Leaf, Problem},
     file::{Build, StepLimits},
     paths::Bases,
@@ -134,6 +135,21 @@ pub(super) fn cache_dir(
     let cache = environment.path("XDG_CACHE_HOME").filter(absolute);
     let home = || Some(environment.path("HOME").filter(absolute)?.join(".cache"));
     Some(cache.or_else(home)?.join("plimsoll"))
+}
+
+/// Where the graph of a build goes; of several images, `NAME.FILE` each.
+pub(super) fn dump_llb(command: &Command, bases: &Bases, name: Option<&str>) -> Option<PathBuf> {
+    let Command::Build(args) = command else {
+        return None;
+    };
+    let path = bases.cwd.join(args.dump_llb.as_ref()?);
+    Some(match (name, path.file_name()) {
+        (Some(name), Some(file)) => {
+            let file = format!("{name}.{}", file.to_string_lossy());
+            path.with_file_name(file)
+        }
+        _ => path,
+    })
 }
 
 #[cfg(test)]

@@ -213,6 +213,11 @@ pub struct BuildArgs {
     /// how it is called
     #[command(flatten)]
     pub name: NameArgs,
+    /// Write the graph of the build as BuildKit's LLB too (`pb.Definition`, as `buildctl build` reads
+    /// it; the context is the local source `context`), before anything runs; embedded engine alone.
+    /// What LLB cannot say is refused by line
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Build options")]
+    pub dump_llb: Option<PathBuf>,
 }
 
 /// `plimsoll scan`.
