@@ -15,6 +15,7 @@ pub use super::cli_init::{CiKind, InitArgs};
 pub use super::cli_push::{LoginArgs, LogoutArgs, PushArgs, RunPushArgs, TransferArgs};
 pub use super::{
     cli_advisories::AdvisoriesCommand,
+    cli_cache::{CacheCommand, PruneArgs},
     cli_ci::CiArgs,
     cli_compare::{CompareArgs, ForArgs, PolicyArgs},
 };
@@ -121,6 +122,9 @@ pub enum Command {
     /// Make the advisory database and tell what is in it
     #[command(subcommand, after_help = help::ADVISORIES)]
     Advisories(AdvisoriesCommand),
+    /// Look after the embedded engine's cache
+    #[command(subcommand, after_help = help::CACHE)]
+    Cache(CacheCommand),
     /// Print the JSON Schema of the configuration or of the JSON report
     #[command(after_help = help::SCHEMA)]
     Schema {
