@@ -158,6 +158,7 @@ fn build_plan(
         mirrors: image.mirrors.clone(),
         add_hosts: values(&build.add_hosts),
         cache_dir: image.cache_dir.clone().unwrap_or_default(),
+        dump_llb: image.dump_llb.clone(),
         limits: value(&build.limits).unwrap_or_default().bounds(),
         source_date_epoch: image.source_date_epoch,
         names: tags.iter().filter_map(name_of).collect(),

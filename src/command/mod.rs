@@ -2,6 +2,7 @@
 //! arguments, environment and streams come in.
 
 mod advisories;
+mod cache;
 mod console;
 mod days;
 mod deliver;
@@ -99,6 +100,11 @@ fn dispatch(
             let console = console(cli, environment, Vec::new(), &process);
             let now = (process.now)();
             advisories::run(command, environment, &process.directory, now, &console)?.into_bytes()
+        }
+        Command::Cache(command) => {
+            let now = (process.now)();
+            let told = cache::run(command, environment, &process.directory, now)?;
+            return Ok(tell(&process, &told));
         }
         Command::Login(args) => {
             let options = RegistryOptions::default();

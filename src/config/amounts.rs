@@ -6,6 +6,7 @@ use schemars::{Schema, json_schema};
 
 use super::{
     Environment, Words,
+    cli::Command,
     decode::{Leaf, Problem},
     file::{Build, StepLimits},
     paths::Bases,
@@ -55,6 +56,22 @@ fn shown(value: u64, units: &[(&str, u64)]) -> String {
     largest.map_or_else(
         || value.to_string(),
         |(unit, factor)| format!("{}{unit}", value / factor),
+    )
+}
+
+/// Bytes of an option.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{}` is no size such as 512m or 4g", text.escape_debug());
+    amount(text, &BYTES).ok_or_else(wrong)
+}
+
+/// Bytes in the largest unit that makes one at least, rounded down.
+pub fn amount_of_bytes(bytes: u64) -> String {
+    let whole = BYTES.iter().filter(|(_, factor)| *factor <= bytes);
+    let largest = whole.max_by_key(|(_, factor)| *factor);
+    largest.map_or_else(
+        || format!("{bytes}b"),
+        |(unit, factor)| format!("{}{unit}", bytes / factor),
     )
 }
 
@@ -130,15 +147,46 @@ pub(super) fn cache_dir(
     if let Some(directory) = &build.cache_dir {
         return Some(bases.absolute(directory));
     }
-    let absolute = |path: &PathBuf| path.is_absolute();
-    let cache = environment.path("XDG_CACHE_HOME").filter(absolute);
-    let home = || Some(environment.path("HOME").filter(absolute)?.join(".cache"));
-    Some(cache.or_else(home)?.join("plimsoll"))
+    environment.cache_dir()
+}
+
+impl Environment {
+    /// `plimsoll` in the user's cache directory (XDG Base Directory Specification).
+    pub fn cache_dir(&self) -> Option<PathBuf> {
+        let absolute = |path: &PathBuf| path.is_absolute();
+        let cache = self.path("XDG_CACHE_HOME").filter(absolute);
+        let home = || Some(self.path("HOME").filter(absolute)?.join(".cache"));
+        Some(cache.or_else(home)?.join("plimsoll"))
+    }
+}
+
+/// Where the graph of a build goes; of several images, `NAME.FILE` each.
+pub(super) fn dump_llb(command: &Command, bases: &Bases, name: Option<&str>) -> Option<PathBuf> {
+    let Command::Build(args) = command else {
+        return None;
+    };
+    let path = bases.cwd.join(args.dump_llb.as_ref()?);
+    Some(match (name, path.file_name()) {
+        (Some(name), Some(file)) => {
+            let file = format!("{name}.{}", file.to_string_lossy());
+            path.with_file_name(file)
+        }
+        _ => path,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_of_options_need_a_unit_and_are_told_in_the_largest() {
+        assert_eq!(bytes("4g"), Ok(4 << 30));
+        assert!(bytes("4").is_err());
+        assert!(bytes("-4g").is_err());
+        let told = [0, 1023, 1536, 5 << 30].map(amount_of_bytes);
+        assert_eq!(told, ["0b", "1023b", "1k", "5g"]);
+    }
 
     #[test]
     fn amounts_have_units_and_are_shown_as_they_are_written() {

@@ -15,6 +15,7 @@ pub use super::cli_init::{CiKind, InitArgs};
 pub use super::cli_push::{LoginArgs, LogoutArgs, PushArgs, RunPushArgs, TransferArgs};
 pub use super::{
     cli_advisories::AdvisoriesCommand,
+    cli_cache::{CacheCommand, PruneArgs},
     cli_ci::CiArgs,
     cli_compare::{CompareArgs, ForArgs, PolicyArgs},
 };
@@ -121,6 +122,9 @@ pub enum Command {
     /// Make the advisory database and tell what is in it
     #[command(subcommand, after_help = help::ADVISORIES)]
     Advisories(AdvisoriesCommand),
+    /// Look after the embedded engine's cache
+    #[command(subcommand, after_help = help::CACHE)]
+    Cache(CacheCommand),
     /// Print the JSON Schema of the configuration or of the JSON report
     #[command(after_help = help::SCHEMA)]
     Schema {
@@ -213,6 +217,11 @@ pub struct BuildArgs {
     /// how it is called
     #[command(flatten)]
     pub name: NameArgs,
+    /// Write the graph of the build as BuildKit's LLB too (`pb.Definition`, as `buildctl build` reads
+    /// it; the context is the local source `context`), before anything runs; embedded engine alone.
+    /// What LLB cannot say is refused by line
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, help_heading = "Build options")]
+    pub dump_llb: Option<PathBuf>,
 }
 
 /// `plimsoll scan`.

@@ -72,6 +72,10 @@ The password is tried before it is stored. It goes to the credential helper that
 into the first of: `--auth-file`, $REGISTRY_AUTH_FILE, $DOCKER_CONFIG/config.json,
 ~/.docker/config.json (or podman's auth.json where that alone exists).";
 
+pub(super) const CACHE: &str = "Examples:
+  plimsoll cache prune --older-than 14
+  plimsoll cache prune --max-size 4g --cache-dir .plimsoll-cache";
+
 pub(super) const EXPLAIN: &str = "Examples:
   plimsoll explain
   plimsoll explain has_licenses

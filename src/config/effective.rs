@@ -64,6 +64,8 @@ pub struct ImageConfig {
     pub output: Option<PathBuf>,
     /// directory of the embedded engine's cache, absolute
     pub cache_dir: Option<PathBuf>,
+    /// file for the build graph as LLB, absolute
+    pub dump_llb: Option<PathBuf>,
     /// `SOURCE_DATE_EPOCH`, in seconds since 1970
     pub source_date_epoch: Option<i64>,
 }

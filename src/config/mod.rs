@@ -10,6 +10,7 @@ mod amounts;
 mod ci;
 pub mod cli;
 mod cli_advisories;
+mod cli_cache;
 mod cli_choices;
 mod cli_ci;
 mod cli_compare;
@@ -36,6 +37,7 @@ mod texts;
 mod tree;
 mod values;
 
+pub use amounts::amount_of_bytes;
 pub use ci::{Ci, CiConfig, When};
 pub use cli::Cli;
 pub use decode::Map;

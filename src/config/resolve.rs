@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use super::{
     ConfigError, Words,
-    amounts::cache_dir,
+    amounts::{cache_dir, dump_llb},
     cli::{Cli, Command},
     decode::Value as _,
     effective::{Config, ImageConfig},
@@ -283,6 +283,7 @@ impl Resolver<'_> {
             mirrors: self.mirrors(&build),
             source_date_epoch: self.source_date_epoch(),
             cache_dir: cache_dir(&build, &self.bases, self.environment),
+            dump_llb: dump_llb(&self.cli.command, &self.bases, name.as_deref()),
             name,
             settings,
             context,

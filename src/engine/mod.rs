@@ -72,6 +72,8 @@ pub struct BuildPlan {
     pub cache_dir: PathBuf,
     /// bounds on each step of the embedded engine
     pub limits: Limits,
+    /// file for the graph in `BuildKit`'s LLB; of the embedded engine alone
+    pub dump_llb: Option<PathBuf>,
 }
 
 /// Bounds on one step; none unless set.

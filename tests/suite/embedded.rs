@@ -303,6 +303,76 @@ fn a_step_that_passes_a_limit_ends_with_its_name() {
 }
 
 /// Starts a build and waits until a step says `here`.
+#[test]
+fn the_graph_is_written_as_llb_or_what_llb_cannot_say_is_refused_by_line() {
+    let Some(project) = Project::new("dump-llb", "RUN echo hello >/hello\n") else {
+        return;
+    };
+    let dumped = project.path("graph.llb");
+    let dump = |project: &Project| {
+        let mut command = project.command();
+        command.args(["--dump-llb", "graph.llb"]);
+        Ran::of(&command.output().unwrap())
+    };
+    let ran = dump(&project);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let bytes = fs::read(&dumped).unwrap();
+    let holds = |text: &str| {
+        bytes
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    };
+    assert!(holds("local://context") && holds("echo hello >/hello"));
+    fs::remove_file(&dumped).unwrap();
+    project.dockerfile("COPY --chown=7:8 bb /more\n");
+    let ran = dump(&project);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("Dockerfile:3: --chown cannot be written as LLB"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!dumped.exists());
+    assert!(!project.path("out").exists());
+}
+
+#[test]
+fn a_pruned_cache_is_empty_and_the_next_build_gives_the_same_image() {
+    let Some(project) = Project::new("prune", "RUN echo hello >/hello\n") else {
+        return;
+    };
+    let build = |project: &Project| {
+        let mut command = project.command();
+        let ran = Ran::of(&command.env("SOURCE_DATE_EPOCH", "1").output().unwrap());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        fs::read(project.path("out/index.json")).unwrap()
+    };
+    let prune = |options: &[&str]| {
+        let mut command = plimsoll_command(project.dir.path(), &["cache", "prune"]);
+        command.args(["--cache-dir", "cache"]).args(options);
+        let ran = Ran::of(&command.output().unwrap());
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        ran.stderr
+    };
+    let first = build(&project);
+    let kept = prune(&["--older-than", "1", "--max-size", "4g"]);
+    assert!(kept.contains("removed 0 entries"), "{kept}");
+    let blobs = || {
+        fs::read_dir(project.path("cache/blobs/sha256"))
+            .unwrap()
+            .count()
+    };
+    assert!(blobs() > 0);
+    let told = prune(&[]);
+    assert!(
+        told.contains("from ") && !told.contains("removed 0"),
+        "{told}"
+    );
+    assert_eq!(blobs(), 0);
+    assert_eq!(build(&project), first);
+}
+
 fn started(project: &Project) -> std::process::Child {
     let mut child = project
         .command()

@@ -164,6 +164,13 @@ impl Engine for BuildKit {
         events: &mut dyn BuildEvents,
         cancel: &Cancel,
     ) -> Result<Built, BuildError> {
+        if plan.dump_llb.is_some() {
+            return Err(BuildError::Unsupported {
+                engine: self.daemon.label(),
+                what: "--dump-llb".to_owned(),
+                hint: Some("BuildKit makes its graph itself; take --engine embedded".to_owned()),
+            });
+        }
         let _turn = self.turn(plan, events, cancel);
         let runtime = runtime(&self.daemon.label())?;
         let mut undo = Vec::new();

@@ -167,6 +167,18 @@ impl StepRunner {
         alone: bool,
     ) -> Result<Task, RunError> {
         let identity = user::identity(&step.root, &step.user)?;
+        let (uid, gid) = (identity.uid, identity.gid);
+        if !spec::mapped(uid, gid) {
+            return Err(RunError::Host {
+                what: format!("no id here for the user {uid}:{gid} that the step runs as"),
+                hint: Some(
+                    "give this user more ids in /etc/subuid and /etc/subgid (and install \
+                     newuidmap, package uidmap), or build as root"
+                        .to_owned(),
+                ),
+                source: None,
+            });
+        }
         let mut env: IndexMap<String, String> = step.env.clone();
         if !step.secret_env.contains_key("HOME") {
             env.entry("HOME".to_owned()).or_insert(identity.home);

@@ -65,6 +65,8 @@ pub(super) struct Ground {
     pub(super) user_namespace: bool,
     /// group 5 (`tty`) means something
     pub(super) tty_group: bool,
+    /// additional groups can be set: not in a user namespace of one group
+    pub(super) groups: bool,
 }
 
 impl Ground {
@@ -77,8 +79,20 @@ impl Ground {
         Self {
             user_namespace: !users.is_ok_and(|text| whole(&text)),
             tty_group: groups.is_ok_and(|text| maps(&text, 5)),
+            groups: !map("setgroups").is_ok_and(|text| text.trim() == "deny"),
         }
     }
+}
+
+/// A process of this namespace can be this user and group.
+#[expect(clippy::disallowed_methods, reason = "the kernel says so in a file")]
+pub(super) fn mapped(uid: u32, gid: u32) -> bool {
+    [("uid_map", uid), ("gid_map", gid)]
+        .into_iter()
+        .all(|(name, id)| {
+            let map = std::fs::read_to_string(format!("/proc/self/{name}"));
+            map.is_ok_and(|map| maps(&map, id.into()))
+        })
 }
 
 /// An id map covers `id`.
@@ -151,7 +165,11 @@ fn process(task: &Task, ground: Ground) -> Result<Process, OciSpecError> {
     let user = UserBuilder::default()
         .uid(task.uid)
         .gid(task.gid)
-        .additional_gids(task.groups.clone())
+        .additional_gids(if ground.groups {
+            task.groups.clone()
+        } else {
+            Vec::new()
+        })
         .build()?;
     let mut rlimits = Vec::new();
     if let Some(size) = task.file_size {

@@ -136,6 +136,9 @@ fn solve(
         .into_iter()
         .chain(caches.notes())
         .for_each(|note| tell.note(note));
+    if let Some(path) = &plan.dump_llb {
+        dump_llb(job, &graph, path)?;
+    }
     let ignore = Ignore::of(&plan.dockerfile, &plan.context)
         .map_err(|error| failure::file_failure(job, None, &error))?;
     let shared =
@@ -219,6 +222,26 @@ fn lower(job: &Job, bases: &Bases<'_>) -> Result<Graph, BuildError> {
     };
     let mut images = bases;
     frontend::lower(&request, &mut images).map_err(|refusals| refused(job, &refusals))
+}
+
+/// Writes the graph as LLB, whole or not at all.
+fn dump_llb(job: &Job, graph: &Graph, path: &Path) -> Result<(), BuildError> {
+    use std::io::Write as _;
+    let file = shown(&job.plan.dockerfile, &job.plan.root);
+    let bytes = frontend::dump_llb(graph, &file).map_err(|refusals| refused(job, &refusals))?;
+    let write = || {
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let mut made = tempfile::NamedTempFile::new_in(directory)?;
+        made.write_all(&bytes)?;
+        let readable = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        made.as_file().set_permissions(readable)?;
+        made.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|source: std::io::Error| BuildError::Io {
+        what: path.display().to_string(),
+        source,
+    })
 }
 
 fn read(path: &Path) -> Result<String, BuildError> {

@@ -107,15 +107,13 @@ fn sweep(tmp: &Path) {
         return;
     };
     for path in entries.flatten().map(|entry| entry.path()) {
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "lock")
-        {
-            continue;
-        }
+        // A lock without its directory is of a run that was killed at its very end.
         let lock_path = path.with_extension("lock");
         if let Ok(Some(_lock)) = Lock::free(&lock_path) {
-            remove(&path);
+            let directory = path.with_extension("");
+            if directory.symlink_metadata().is_ok() {
+                remove(&directory);
+            }
             let _ = std::fs::remove_file(&lock_path);
         }
     }

@@ -29,6 +29,8 @@ pub struct Pruned {
     pub bytes: u64,
     /// blobs, trees, cache mounts and records
     pub entries: u64,
+    /// those that are still there because they could not be removed
+    pub kept: u64,
 }
 
 struct Entry {
@@ -44,6 +46,13 @@ struct Entry {
 /// When a run is using it, or it cannot be read.
 pub fn prune(root: &Path, options: PruneOptions, now: i64) -> Result<Pruned, StoreError> {
     let lock_path = root.join("locks/in-use");
+    // Nothing is removed from a directory that no build has made.
+    if lock_path.symlink_metadata().is_err() {
+        return Err(StoreError::Host {
+            what: format!("pruning {}", root.display()),
+            reason: "there is no cache".to_owned(),
+        });
+    }
     let Some(_lock) = Lock::free(&lock_path)? else {
         return Err(StoreError::Host {
             what: format!("pruning {}", root.display()),
@@ -65,6 +74,11 @@ pub fn prune(root: &Path, options: PruneOptions, now: i64) -> Result<Pruned, Sto
             if path.symlink_metadata().is_ok() {
                 remove(path);
             }
+        }
+        let left = |path: &PathBuf| path.symlink_metadata().is_ok();
+        if entry.paths.iter().any(left) {
+            pruned.kept += 1;
+            continue;
         }
         total = total.saturating_sub(entry.bytes);
         pruned.bytes += entry.bytes;

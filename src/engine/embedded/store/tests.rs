@@ -601,6 +601,42 @@ fn pruning_takes_the_oldest_first_and_waits_for_builds() {
 }
 
 #[test]
+fn what_dead_runs_left_is_swept_and_what_living_ones_hold_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let tmp = dir.path().join("tmp");
+    let living = Store::open(dir.path(), SnapshotMode::Copy).unwrap();
+    let held = living.temporary_dir().unwrap();
+    // Killed while it worked, and killed between the two removals at its end.
+    fs::create_dir_all(tmp.join("run-dead/1")).unwrap();
+    fs::write(tmp.join("run-dead.lock"), "").unwrap();
+    fs::write(tmp.join("run-late.lock"), "").unwrap();
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(&tmp).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    };
+    let other = Store::open(dir.path(), SnapshotMode::Copy).unwrap();
+    assert!(held.exists());
+    assert_eq!(names().len(), 4, "{:?}", names());
+    drop((living, other));
+    assert_eq!(names(), Vec::<String>::new());
+}
+
+#[test]
+fn prune_touches_no_directory_that_is_no_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("blobs/sha256")).unwrap();
+    fs::write(dir.path().join("blobs/sha256/mine"), "mine").unwrap();
+    let all = PruneOptions {
+        keep_for: None,
+        keep_bytes: Some(0),
+    };
+    assert!(prune(dir.path(), all, 0).is_err());
+    assert!(dir.path().join("blobs/sha256/mine").exists());
+}
+
+#[test]
 fn cache_mounts_are_shared_locked_or_private() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), SnapshotMode::Copy).unwrap();
