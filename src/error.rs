@@ -157,14 +157,13 @@ impl Error {
             | Self::Usage { .. }
             | Self::Report { .. }
             | Self::Build(BuildError::Unsupported { .. }) => ExitCode::Usage,
+            Self::Login(error) if !error.is_remote() => ExitCode::Usage,
             Self::Scan(ScanError::Cancelled) => ExitCode::Interrupted,
-            Self::Scan(_) => ExitCode::NotAssessed,
+            Self::Scan(_) | Self::Login(_) => ExitCode::NotAssessed,
             Self::Push(error) => match **error {
                 PushError::Interrupted { .. } => ExitCode::Interrupted,
                 _ => ExitCode::PushFailed,
             },
-            Self::Login(error) if error.is_remote() => ExitCode::NotAssessed,
-            Self::Login(_) => ExitCode::Usage,
             Self::Build(BuildError::Dockerfile(_)) => ExitCode::BuildFailed,
             Self::Build(BuildError::Engine { .. } | BuildError::Io { .. }) | Self::Source(_) => {
                 ExitCode::NotAssessed

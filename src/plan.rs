@@ -108,7 +108,7 @@ fn plan_image(config: &Config, image: &ImageConfig) -> Plan {
         push: push::push_plan(
             config,
             image.settings.image.as_ref().map(|image| &image.value),
-            &image.settings.push,
+            image.settings.push.as_ref(),
             name.as_ref(),
         ),
         image: name,

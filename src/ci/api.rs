@@ -202,7 +202,7 @@ impl Api {
         };
         let host = url::Url::parse(&options.base)
             .ok()
-            .and_then(|url| Some(registry::authority(&url)?));
+            .and_then(|url| registry::authority(&url));
         let host = host.ok_or_else(|| unfit(format!("`{}` is no address", options.base)))?;
         let client = registry::forge_client(&host, &options.http)
             .map_err(|error| unfit(format!("TLS for {host}: {error}")))?;
@@ -254,7 +254,7 @@ impl Api {
         loop {
             tracing::info!(method, url, bytes, "calling");
             let outcome = self.once(call, &url);
-            let Some(wait) = self.next_wait(call, &outcome, tries) else {
+            let Some(wait) = Self::next_wait(call, &outcome, tries) else {
                 return self.settled(call, outcome);
             };
             waited += wait;
@@ -312,12 +312,7 @@ impl Api {
     }
 
     /// How long to wait before the same call may succeed; `None` when it is over.
-    fn next_wait(
-        &self,
-        call: &Call,
-        outcome: &Result<Answer, CiError>,
-        tries: u32,
-    ) -> Option<Duration> {
+    fn next_wait(call: &Call, outcome: &Result<Answer, CiError>, tries: u32) -> Option<Duration> {
         let backoff = Duration::from_secs(1 << (tries - 1).min(5));
         match outcome {
             Err(CiError::Unreachable { .. }) if !call.doubles => Some(backoff),

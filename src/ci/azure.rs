@@ -47,6 +47,7 @@ pub fn issues(annotations: &[Annotation]) -> Vec<String> {
 }
 
 fn issue(kind: &str, annotation: &Annotation) -> String {
+    use std::fmt::Write as _;
     let mut properties = format!("type={kind}");
     if let Some(at) = annotation
         .location
@@ -54,12 +55,12 @@ fn issue(kind: &str, annotation: &Annotation) -> String {
         .or(annotation.fallback.as_ref())
     {
         let (file, line) = (escape_property(&at.file), at.line);
-        properties.push_str(&format!(";sourcepath={file};linenumber={line}"));
+        let _ = write!(properties, ";sourcepath={file};linenumber={line}");
         if let Some(column) = at.column {
-            properties.push_str(&format!(";columnnumber={column}"));
+            let _ = write!(properties, ";columnnumber={column}");
         }
     }
-    properties.push_str(&format!(";code={}", escape_property(&annotation.title)));
+    let _ = write!(properties, ";code={}", escape_property(&annotation.title));
     format!(
         "##vso[task.logissue {properties}]{}",
         escape_data(&annotation.message)

@@ -299,6 +299,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table")]
     fn every_answer_of_code_scanning_has_a_remedy_that_names_what_to_change() {
         for (status, message, want) in [
             (

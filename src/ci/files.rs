@@ -59,6 +59,7 @@ fn at(path: &Path, source: io::Error) -> CiError {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests write files")]
     use std::fs;
 
     use super::append_summary;

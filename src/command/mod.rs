@@ -200,12 +200,11 @@ fn stages(
     }
     let signals = signals::Signals::watch()?;
     // A prediction asks nobody, so that nothing of theirs need be in order.
-    let auth = match cli.command {
-        Command::Check(_) => AuthStore::new(),
-        _ => {
-            let store = logins::with_inputs(logins::auth_store(environment)?, environment, &plans);
-            deliver::with_identity(store, &config, environment, &console)
-        }
+    let auth = if let Command::Check(_) = cli.command {
+        AuthStore::new()
+    } else {
+        let store = logins::with_inputs(logins::auth_store(environment)?, environment, &plans);
+        deliver::with_identity(store, &config, environment, &console)
     };
     let mut reach = reach(environment, auth, signals.cancel());
     if config.plain_http {

@@ -49,7 +49,6 @@ impl Given {
             advisories: advisories.map(section),
             baseline: reader.one("baseline"),
             fail_on: reader.one("fail-on"),
-            ..Scan::default()
         };
         Settings {
             build: Some(section(reader.build())),

@@ -228,7 +228,7 @@ mod tests {
             assert_eq!(cache.get(&digest), None, "cut at {at}");
         }
         let other: Digest = format!("sha256:{}", "7".repeat(64)).parse().unwrap();
-        fs::write(cache.path(&other.to_string()).unwrap(), &whole).unwrap();
+        fs::write(cache.path(other.as_ref()).unwrap(), &whole).unwrap();
         assert_eq!(cache.get(&other), None);
         fs::write(&path, &whole).unwrap();
         assert_eq!(cache.get(&digest), Some(list));

@@ -1,7 +1,7 @@
 //! Where an accepted image goes.
 
 use crate::{
-    config::{Config, Image, Setting, Sourced, Stage},
+    config::{Config, Image, Sourced, Stage},
     oci::{Reference, Tag},
 };
 
@@ -24,14 +24,14 @@ pub struct PushPlan {
 pub(super) fn push_plan(
     config: &Config,
     image: Option<&Image>,
-    push: &Setting<bool>,
+    push: Option<&Sourced<bool>>,
     to: Option<&Reference>,
 ) -> Option<PushPlan> {
     if !config.stages.value.contains(&Stage::Push) {
         return None;
     }
     let mounts = image.and_then(|image| image.mount_from.as_ref());
-    let asked = push.as_ref().map(|push: &Sourced<bool>| &push.origin);
+    let asked = push.map(|push| &push.origin);
     Some(PushPlan {
         to: to.cloned(),
         mounts: mounts

@@ -44,7 +44,7 @@ impl Client {
                 scope,
             } => {
                 self.check_realm(scheme, &realm)?;
-                let scopes = self.wanted_scopes(scope);
+                let scopes = self.wanted_scopes(scope.as_deref());
                 let token = self
                     .bearer(&realm, service.as_deref(), &scopes, tries)
                     .await?;
@@ -72,7 +72,7 @@ impl Client {
     }
 
     /// What the challenge asks for, and what this client will need besides.
-    fn wanted_scopes(&self, challenged: Option<String>) -> Vec<String> {
+    fn wanted_scopes(&self, challenged: Option<&str>) -> Vec<String> {
         let mut scopes = self.scopes.clone();
         let repository = |scope: &str| scope.rsplit_once(':').map(|(name, _)| name.to_owned());
         for scope in challenged.iter().flat_map(|scope| scope.split_whitespace()) {

@@ -36,6 +36,7 @@ fn advisory(id: &str, revised: &str, mut rows: Vec<Row>) -> Advisory {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn sample() -> Contents {
     let mut contents = Contents::default();
     let tigervnc = vec![

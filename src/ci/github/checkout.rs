@@ -59,10 +59,8 @@ fn resolve(git: &Path, name: &str) -> Option<String> {
         }
     }
     let packed = text_of(&shared.join("packed-refs"), MAX_REFS)?;
-    let lines = packed.lines().filter_map(|line| line.split_once(' '));
-    let found = lines
-        .filter(|(sha, it)| *it == name && is_sha(sha))
-        .next_back();
+    let mut lines = packed.lines().filter_map(|line| line.split_once(' '));
+    let found = lines.rfind(|(sha, it)| *it == name && is_sha(sha));
     found.map(|(sha, _)| sha.to_owned())
 }
 
@@ -97,6 +95,7 @@ fn text_of(path: &Path, most: u64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests write files")]
     use std::{fs, path::Path};
 
     use super::{Checkout, read};

@@ -144,7 +144,7 @@ async fn exchange(
     authorization: &Secret,
     options: &RegistryOptions,
 ) -> Result<(u16, Vec<u8>), String> {
-    let client = registry::forge_client(host, options).map_err(|error| error.to_string())?;
+    let client = registry::forge_client(host, options).map_err(|error| error.clone())?;
     let mut header = reqwest::header::HeaderValue::from_bytes(authorization.expose())
         .map_err(|_| "the token holds characters that no token has".to_owned())?;
     header.set_sensitive(true);

@@ -32,7 +32,10 @@ pub(super) fn plan(
 ) -> String {
     let mut delivery = Delivery::new(config, environment, console, http);
     let calls = github::planned(&mut delivery, plans);
-    calls.iter().map(|call| format!("call {call}\n")).collect()
+    let lines = calls
+        .iter()
+        .flat_map(|call| ["call ".to_owned(), call.clone(), "\n".to_owned()]);
+    lines.collect()
 }
 
 /// What came of one image.

@@ -52,7 +52,7 @@ impl AuthStore {
         let wanted = Scope::parse(scope);
         let document = Document::open(file)?;
         let mut json = document.json.clone();
-        document.forget(&mut json, &wanted);
+        Document::forget(&mut json, &wanted);
         if let Some(helper) = document.helper(&wanted) {
             let secret = password.expose_str().unwrap_or_default();
             let request = json!({
@@ -87,7 +87,7 @@ impl AuthStore {
         let wanted = Scope::parse(scope);
         let document = Document::open(file)?;
         let mut json = document.json.clone();
-        let forgotten = document.forget(&mut json, &wanted);
+        let forgotten = Document::forget(&mut json, &wanted);
         document.write_if_changed(&json)?;
         if let Some(helper) = document.helper(&wanted) {
             let known = self.helpers.ask(&helper, wanted.server())?.is_some();
@@ -164,7 +164,7 @@ impl Document {
     }
 
     /// Takes out every entry for just this scope, however it is written.
-    fn forget(&self, json: &mut Map<String, Value>, wanted: &Scope) -> bool {
+    fn forget(json: &mut Map<String, Value>, wanted: &Scope) -> bool {
         let Some(Value::Object(auths)) = json.get_mut("auths") else {
             return false;
         };

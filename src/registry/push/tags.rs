@@ -63,7 +63,7 @@ impl Line<'_> {
             let repository = &client.reference.repository;
             let url = client.place(repository, &path, &mut tries).await?;
             let ask = Ask::new(Method::PUT, url)
-                .header(CONTENT_TYPE, &document.media_type.to_string())
+                .header(CONTENT_TYPE, document.media_type.as_ref())
                 .body(document.bytes.clone())
                 .patiently(4);
             client.send(&ask, &mut tries).await

@@ -162,14 +162,9 @@ fn uuid(report: &Report, format: &str) -> String {
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let text = hex(&bytes[..16]);
-    let (a, b, c, d, e) = (
-        &text[..8],
-        &text[8..12],
-        &text[12..16],
-        &text[16..20],
-        &text[20..],
-    );
-    format!("{a}-{b}-{c}-{d}-{e}")
+    let groups = [0..8, 8..12, 12..16, 16..20, 20..32];
+    let groups: Vec<&str> = groups.into_iter().map(|group| &text[group]).collect();
+    groups.join("-")
 }
 
 /// The time that a document carries, whole seconds, UTC.

@@ -1,5 +1,3 @@
-#![expect(clippy::disallowed_methods, reason = "tests make what is fetched")]
-
 use super::{FetchError, FetchOptions, commit, git, redacted};
 use crate::engine::embedded::graph::GitSource;
 

@@ -295,6 +295,10 @@ impl<'a> Copier<'a> {
         Ok(made)
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "two places, each a directory and a name"
+    )]
     pub(super) fn info(
         &self,
         to: BorrowedFd<'_>,

@@ -179,6 +179,7 @@ impl Listing<'_> {
         Ok(())
     }
 
+    #[expect(clippy::too_many_arguments, reason = "an entry and where it is read")]
     fn push(
         &mut self,
         directory: std::os::fd::BorrowedFd<'_>,

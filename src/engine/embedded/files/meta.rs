@@ -38,8 +38,6 @@ pub(super) fn times(stat: &Stat, epoch: Option<i64>) -> Timestamps {
     }
     #[expect(
         clippy::cast_possible_wrap,
-        clippy::cast_lossless,
-        clippy::allow_attributes_without_reason,
         reason = "nanoseconds are below 10^9, of another type on some machines"
     )]
     #[expect(
@@ -219,7 +217,7 @@ pub(super) fn make_dirs(root: &Root, path: &Path, mode: u32, how: &How) -> Resul
     let mut made = Made::default();
     let mut here = root.dir(Path::new(""))?;
     let mut done = std::path::PathBuf::new();
-    for part in path.iter() {
+    for part in path {
         done.push(part);
         let next = match super::root::dir_at(here.as_fd(), part) {
             Ok(next) => next,

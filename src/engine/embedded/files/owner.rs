@@ -35,6 +35,10 @@ pub(super) fn lookup(text: &str, tree: &Root) -> Result<(u32, u32), FileError> {
     Ok((uid, gid))
 }
 
+#[expect(
+    clippy::option_option,
+    reason = "no id, a name, an id: three answers of a private function"
+)]
 /// `None`: a number that is no id; `Some(None)`: a name.
 fn number(text: &str) -> Option<Option<u32>> {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);

@@ -61,7 +61,7 @@ impl<'t> Source<'t> {
             Err(FileError::Io { source, .. })
                 if source.kind() == std::io::ErrorKind::NotADirectory =>
             {
-                return Err(self.absent(&asked, false));
+                return Err(Self::absent(&asked, false));
             }
             Err(fault) => return Err(fault),
         };
@@ -84,11 +84,11 @@ impl<'t> Source<'t> {
                 path: resolved,
                 stat,
             }),
-            _ => Err(self.absent(&asked, hidden)),
+            _ => Err(Self::absent(&asked, hidden)),
         }
     }
 
-    fn absent(&self, asked: &Path, hidden: bool) -> FileError {
+    fn absent(asked: &Path, hidden: bool) -> FileError {
         FileError::NotFound {
             path: shown(asked),
             excluded: hidden,

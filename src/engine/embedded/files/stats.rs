@@ -16,11 +16,13 @@ struct Seen {
     changed: (i64, i64),
 }
 
+type Known = HashMap<(u64, u64), (Seen, [u8; 32])>;
+
 /// Digests by device and inode, valid while size and times are the same. Safe to share by threads;
 /// serialised by [`StatCache::to_bytes`] to outlive the process.
 #[derive(Debug, Default)]
 pub struct StatCache {
-    known: Mutex<HashMap<(u64, u64), (Seen, [u8; 32])>>,
+    known: Mutex<Known>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -1,6 +1,11 @@
 //! The image configuration on its way from the base image to the target, with the keys that
 //! `BuildKit` keeps, in its order; others of a base image are dropped as it drops them.
 
+#![expect(
+    clippy::zero_sized_map_values,
+    reason = "the configuration writes a set as a map of nothing"
+)]
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -72,10 +77,6 @@ pub(super) struct Present {}
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-#[expect(
-    clippy::zero_sized_map_values,
-    reason = "the configuration writes a set as a map of nothing"
-)]
 pub(super) struct Config {
     #[serde(
         skip_serializing_if = "String::is_empty",

@@ -268,7 +268,7 @@ fn with_own(gid: u32, mut groups: Vec<u32>) -> Vec<u32> {
     groups
 }
 
-/// See user_namespaces(7), "/proc/PID/setgroups".
+/// See `user_namespaces(7)`, "/proc/PID/setgroups".
 #[expect(
     clippy::disallowed_methods,
     reason = "the kernel says what a user namespace may do in a file"

@@ -240,15 +240,14 @@ fn cache<'s>(
         None => None,
     };
     let fill = |path: &Path| -> Result<(), StoreError> {
-        match &start {
-            Some(start) => copy_tree(start, path),
-            None => {
-                let failed = StoreError::io(path);
-                rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(*mode))
-                    .map_err(std::io::Error::from)
-                    .and_then(|()| std::os::unix::fs::chown(path, Some(*uid), Some(*gid)))
-                    .map_err(failed)
-            }
+        if let Some(start) = &start {
+            copy_tree(start, path)
+        } else {
+            let failed = StoreError::io(path);
+            rustix::fs::chmod(path, rustix::fs::Mode::from_raw_mode(*mode))
+                .map_err(std::io::Error::from)
+                .and_then(|()| std::os::unix::fs::chown(path, Some(*uid), Some(*gid)))
+                .map_err(failed)
         }
     };
     let key = from.map_or_else(String::new, |from| format!("{source} {from:?}"));

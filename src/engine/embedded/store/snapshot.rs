@@ -113,7 +113,11 @@ pub(super) fn overlay(
         .collect::<Result<_, _>>()?;
     let mut options = format!("lowerdir={}", lower.join(":"));
     if let Some((upper, work)) = upper {
-        options += &format!(",upperdir={},workdir={}", short(upper)?, short(work)?);
+        options = format!(
+            "{options},upperdir={},workdir={}",
+            short(upper)?,
+            short(work)?
+        );
         options += ",index=off,metacopy=off";
         if !userxattr {
             options += ",redirect_dir=off";

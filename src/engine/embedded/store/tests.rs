@@ -32,7 +32,7 @@ fn modes() -> Vec<SnapshotMode> {
     if store.snapshot(&[base]).is_ok() {
         modes.push(overlay);
     } else {
-        println!("skipped: overlays cannot be mounted here");
+        eprintln!("skipped: overlays cannot be mounted here");
         assert!(std::env::var_os("PLIMSOLL_TEST_STRICT").is_none_or(|v| v != "1"));
     }
     modes
@@ -181,7 +181,7 @@ fn a_change_that_hides_in_the_times_is_seen_in_a_copy() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), SnapshotMode::Copy).unwrap();
     let base = make(&store, &[], |root| {
-        fs::write(root.join("f"), "one").unwrap()
+        fs::write(root.join("f"), "one").unwrap();
     });
     let layer = make(&store, &[base], |root| {
         let path = root.join("f");
@@ -411,6 +411,7 @@ fn a_new_name_of_a_file_of_the_base_is_a_file_of_its_own_in_the_layer() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn hostile_layers_stay_inside_or_are_refused() {
     use tar::EntryType::{Block, Char, Directory, Link, Symlink};
     for mode in modes() {
@@ -590,7 +591,7 @@ fn pruning_takes_the_oldest_first_and_waits_for_builds() {
     assert!(prune(dir.path(), all, now).is_err());
     drop(store);
     let week = PruneOptions {
-        keep_for: Some(std::time::Duration::from_secs(7 * 86_400)),
+        keep_for: Some(std::time::Duration::from_hours(168)),
         keep_bytes: None,
     };
     assert_eq!(prune(dir.path(), week, now).unwrap().entries, 0);
@@ -726,7 +727,9 @@ fn round_trip(mode: SnapshotMode, steps: &[Vec<Change>]) {
     let mut layers = Vec::new();
     for step in steps {
         let snapshot = store.snapshot(&layers).unwrap();
-        step.iter().for_each(|change| change.apply(snapshot.root()));
+        for change in step {
+            change.apply(snapshot.root());
+        }
         let wanted = without_links(listing(snapshot.root()));
         layers.push(snapshot.commit(options(1), 0, None).unwrap());
         if let Some(layer) = layers.last() {

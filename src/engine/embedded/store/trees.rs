@@ -210,8 +210,9 @@ impl Store {
             });
             // Wrong bytes are the likelier cause of a bad archive.
             match (read, applied, rest) {
-                (Err(error), Ok(()), _) => Err(error.into()),
-                (Err(error @ SourceError::Mismatch { .. }), ..) => Err(error.into()),
+                (Err(error), Ok(()), _) | (Err(error @ SourceError::Mismatch { .. }), ..) => {
+                    Err(error.into())
+                }
                 (_, Err(error), _) => Err(error),
                 (Ok(()), Ok(()), Err(source)) => Err(StoreError::io(snapshot.root())(source)),
                 (Ok(()), Ok(()), Ok(())) => Ok(()),
