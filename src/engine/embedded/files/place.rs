@@ -36,7 +36,7 @@ pub(super) fn place(
     how: &How,
     file: Option<&OsStr>,
 ) -> Result<Place, FileError> {
-    let mode = Chmod::of_parents(how.chmod.as_ref());
+    let parents = Chmod::of_parents(how.chmod.as_ref());
     let wants_dir = file.is_none()
         || destination.is_empty()
         || destination.ends_with('/')
@@ -66,13 +66,13 @@ pub(super) fn place(
         )));
     }
     let made = if wants_dir {
-        let made = meta::make_dirs(target, &path, mode, how)?;
+        let made = meta::make_dirs(target, &path, parents, how)?;
         if let Some(name) = file {
             path.push(name);
         }
         made
     } else {
-        meta::make_dirs(target, path.parent().unwrap_or(Path::new("")), mode, how)?
+        meta::make_dirs(target, path.parent().unwrap_or(Path::new("")), parents, how)?
     };
     Ok(Place { path, made })
 }
