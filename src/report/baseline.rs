@@ -82,6 +82,7 @@ struct Document {
     single: Image,
 }
 
+#[expect(clippy::struct_field_names, reason = "the keys of the report")]
 #[derive(Deserialize, Default)]
 struct Image {
     image: Option<Identity>,

@@ -257,7 +257,7 @@ RUN head -c 20000000 /dev/zero | tr '\0' x
     let started = Instant::now();
     let ran = project.build();
     assert_eq!(ran.code, 0, "exit {}", ran.code);
-    assert!(started.elapsed() < Duration::from_secs(300));
+    assert!(started.elapsed() < Duration::from_mins(5));
     project.assert_nothing_is_left("after a daemon");
     assert!(!Path::new("/outside").exists() && !Path::new("/out").exists());
     assert!(
@@ -294,7 +294,7 @@ fn a_step_that_passes_a_limit_ends_with_its_name() {
         assert_ne!(ran.code, 0, "{limit}: {ran}");
         assert!(ran.stderr.contains(word), "{limit}: {ran}");
         assert!(
-            started.elapsed() < Duration::from_secs(60),
+            started.elapsed() < Duration::from_mins(1),
             "{limit}: {:?}",
             started.elapsed()
         );

@@ -4,6 +4,9 @@
     clippy::unwrap_used,
     clippy::disallowed_methods,
     clippy::print_stderr,
+    clippy::too_many_lines,
+    clippy::format_push_string,
+    clippy::items_after_statements,
     reason = "tests may panic, read files and say what they skip"
 )]
 

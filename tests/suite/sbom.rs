@@ -579,7 +579,7 @@ fn the_page_runs_no_script_and_shows_hostile_text_as_text() {
     assert!(checked.success());
 }
 
-/// OpenSCAP's answer for the golden package list, through every format that names advisories.
+/// `OpenSCAP`'s answer for the golden package list, through every format that names advisories.
 #[test]
 fn the_golden_image_has_the_same_advisories_in_every_format() {
     let Some(data) = advisories::data("golden example in every format") else {

@@ -111,7 +111,7 @@ fn answer(seen: &Seen, comments: &Mutex<Vec<Value>>) -> Reply {
             let mut comments = comments.lock().unwrap();
             let found = comments
                 .iter_mut()
-                .find(|comment| comment["id"].to_string() == *id);
+                .find(|comment| comment["id"].as_u64() == id.parse().ok());
             match found {
                 Some(comment) => {
                     comment["body"] = body["body"].clone();

@@ -64,8 +64,8 @@ fn listed(report: &Report) -> Vec<Listed<'_>> {
 struct Ids(BTreeSet<String>);
 
 impl Ids {
-    fn own(&mut self, wanted: String) -> String {
-        let mut id = wanted.clone();
+    fn own(&mut self, wanted: &str) -> String {
+        let mut id = wanted.to_owned();
         let mut number = 2;
         while !self.0.insert(id.clone()) {
             id = format!("{wanted}-{number}");
@@ -99,11 +99,11 @@ fn list<'a>(image: &'a ImageReport, ids: &mut Ids) -> Listed<'a> {
     for unit in &mut units {
         let nevra = &unit.package.nevra;
         let hash = short_hash(&[&key, &nevra.to_string()]);
-        unit.id = ids.own(format!("rpm-{}-{hash}", slug(&nevra.name)));
+        unit.id = ids.own(&format!("rpm-{}-{hash}", slug(&nevra.name)));
     }
     Listed {
         purl: purl::of_image(image),
-        id: ids.own(format!("image-{}", short_hash(&[&key]))),
+        id: ids.own(&format!("image-{}", short_hash(&[&key]))),
         image,
         contents,
         units,

@@ -100,7 +100,7 @@ fn statements(report: &Report, image: &Listed<'_>) -> Vec<Value> {
         })
     });
     statements.extend(fixed);
-    for facts in &image.image.advisories {
+    if let Some(facts) = &image.image.advisories {
         let matched = &facts.matched;
         for own in matched.unfixed.iter().chain(&matched.not_affected) {
             if !open.contains(own.id.as_str()) {

@@ -165,7 +165,7 @@ fn make(root: &Path, kind: &str, words: &[String], text: &str) -> PathBuf {
         "link" => symlink(word(2), &path).unwrap(),
         "hard" => fs::hard_link(root.join(word(2)), &path).unwrap(),
         "fifo" => {
-            rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap()
+            rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap();
         }
         "socket" => drop(UnixListener::bind(&path).unwrap()),
         "sparse" => fs::File::create(&path)

@@ -75,7 +75,7 @@ impl Context {
             .into_iter()
             .map(|entry| entry.unwrap())
             .filter(|entry| entry.file_type().is_file())
-            .map(|entry| entry.into_path())
+            .map(walkdir::DirEntry::into_path)
             .filter(|path| fs::read(path).unwrap() == b"secret")
             .collect()
     }

@@ -144,7 +144,7 @@ fn apply(tree: &mut BTreeMap<String, Node>, mut tar: &[u8], count: &mut usize) {
                 continue;
             }
             ParseEvent::End { .. } | ParseEvent::NeedData { .. } => return,
-            other => panic!("{other:?}"),
+            other @ ParseEvent::SparseEntry { .. } => panic!("{other:?}"),
         };
         let path = String::from_utf8(entry.path.to_vec()).unwrap();
         let path = format!("/{}", path.trim_start_matches("./").trim_matches('/'));
@@ -197,7 +197,9 @@ fn apply(tree: &mut BTreeMap<String, Node>, mut tar: &[u8], count: &mut usize) {
                         .xattrs
                         .iter()
                         .map(|(name, value)| {
-                            let hex = value.iter().map(|byte| format!("{byte:02x}")).collect();
+                            let hex: Vec<String> =
+                                value.iter().map(|byte| format!("{byte:02x}")).collect();
+                            let hex = hex.concat();
                             (String::from_utf8(name.to_vec()).unwrap(), hex)
                         })
                         .collect(),

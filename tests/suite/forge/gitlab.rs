@@ -26,7 +26,7 @@ fn gitlab(notes: &Arc<Mutex<Vec<Value>>>, me: u16) -> Double {
             }
             _ => {
                 let id = path.rsplit('/').next().unwrap_or_default();
-                let note = notes.iter_mut().find(|note| note["id"].to_string() == id);
+                let note = notes.iter_mut().find(|note| note["id"] == id);
                 note.unwrap()["body"] = body["body"].clone();
                 Reply::new(200, "{}")
             }

@@ -32,7 +32,7 @@ fn modes() -> Vec<SnapshotMode> {
     if store.snapshot(&[base]).is_ok() {
         modes.push(overlay);
     } else {
-        eprintln!("skipped: overlays cannot be mounted here");
+        tracing::warn!("skipped: overlays cannot be mounted here");
         assert!(std::env::var_os("PLIMSOLL_TEST_STRICT").is_none_or(|v| v != "1"));
     }
     modes
