@@ -33,7 +33,7 @@ use crate::{
     error::{Error, ExitCode},
     gather::{Advisories, Reach},
     pipeline::{self, Done, Tools},
-    plan,
+    plan::{self, Plan},
     progress::Console,
     registry::{RegistryOptions, auth::AuthStore},
 };
@@ -199,13 +199,7 @@ fn stages(
         console.note(plan::describe(&plans, &config.reports, true).trim_end());
     }
     let signals = signals::Signals::watch()?;
-    // A prediction asks nobody, so that nothing of theirs need be in order.
-    let auth = if let Command::Check(_) = cli.command {
-        AuthStore::new()
-    } else {
-        let store = logins::with_inputs(logins::auth_store(environment)?, environment, &plans);
-        deliver::with_identity(store, &config, environment, &console)
-    };
+    let auth = logins_of(cli, environment, &config, &plans, &console)?;
     let mut reach = reach(environment, auth, signals.cancel());
     if config.plain_http {
         reach.registry.insecure = logins::registries(&plans);
@@ -248,6 +242,21 @@ fn stages(
     let code = verdict(&codes, config.exit_zero);
     delivery.finish(verdict(&codes, false), code);
     Ok(code)
+}
+
+/// The logins at hand. A prediction asks nobody, so that nothing of theirs need be in order.
+fn logins_of(
+    cli: &Cli,
+    environment: &Environment,
+    config: &Config,
+    plans: &[Plan],
+    console: &Console,
+) -> Result<AuthStore, Error> {
+    if let Command::Check(_) = cli.command {
+        return Ok(AuthStore::new());
+    }
+    let store = logins::with_inputs(logins::auth_store(environment)?, environment, plans);
+    Ok(deliver::with_identity(store, config, environment, console))
 }
 
 /// Takes secrets out of the report, and says of a stage that a signal ended that it was that.

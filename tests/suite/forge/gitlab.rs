@@ -26,7 +26,9 @@ fn gitlab(notes: &Arc<Mutex<Vec<Value>>>, me: u16) -> Double {
             }
             _ => {
                 let id = path.rsplit('/').next().unwrap_or_default();
-                let note = notes.iter_mut().find(|note| note["id"] == id);
+                let note = notes
+                    .iter_mut()
+                    .find(|note| note["id"].as_u64() == id.parse().ok());
                 note.unwrap()["body"] = body["body"].clone();
                 Reply::new(200, "{}")
             }
