@@ -26,7 +26,7 @@ use crate::{
     advisory::grade::AsOf,
     check,
     config::{
-        self, Cli, Environment, Words,
+        self, Cli, Config, Environment, Words,
         cli::{AdvisoriesCommand, Command, ForArgs, ScanArgs},
     },
     engine::{Cancel, EngineEnvironment},
