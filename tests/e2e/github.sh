@@ -171,6 +171,7 @@ jobs:
         if: \${{ always() }}
         env:
           OUTPUTS: \${{ toJSON(steps.plimsoll.outputs) }}
+        shell: sh
         run: printf '%s\n' "\$OUTPUTS" | sed 's/^/OUT /'
 Y
 mkdir -p container
