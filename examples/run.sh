@@ -12,7 +12,7 @@ example=$top/examples/cinder-plugin
 "$top/examples/base/make-base.sh" "$example/.base"
 cd "$top"
 cargo build --release --locked
-engine=(--engine embedded)
+engine=(--engine embedded --cache-dir "${CARGO_TARGET_DIR:-$top/target}/example-cache")
 for argument in "$@"; do
     case $argument in --engine | --engine=*) engine=() ;; esac
 done
