@@ -58,13 +58,13 @@ done
 for n in $(seq 10); do printf 'setting.%s = %s\n' "$n" "$RANDOM" >"$context/etc/$n.conf"; done
 cat >"$context/Dockerfile" <<DOCKERFILE
 FROM $base AS deps
-WORKDIR /work
+WORKDIR /src
 COPY deps/ deps/
 RUN cat deps/*.txt | sha256sum >deps.sum && cp -r deps vendor
 
 FROM $base AS build
-WORKDIR /work
-COPY --from=deps /work/vendor vendor
+WORKDIR /src
+COPY --from=deps /src/vendor vendor
 COPY src/ src/
 RUN mkdir -p /out/lib && for f in src/*/*.c; do sha256sum "\$f" >"/out/lib/\$(echo "\$f" | tr / _).o"; done && \\
     cat src/*/*.c vendor/*.txt >/out/app

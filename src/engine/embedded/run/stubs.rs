@@ -177,13 +177,13 @@ mod tests {
         stubs.point("/a/b/c", true).unwrap();
         stubs.point("/a/b/d", true).unwrap();
         stubs.point("/kept", true).unwrap();
-        stubs.keep("/work/dir").unwrap();
+        stubs.keep("/made/dir").unwrap();
         fs::create_dir(root.join("kept/x")).unwrap();
         assert!(root.join("a/b/d").is_dir());
         stubs.remove().unwrap();
         assert_eq!(
             listing(&root),
-            ["etc", "kept", "kept/x", "work", "work/dir"]
+            ["etc", "kept", "kept/x", "made", "made/dir"]
         );
         let etc = fs::metadata(root.join("etc")).unwrap();
         assert_eq!(etc.modified().unwrap(), std::time::UNIX_EPOCH);
