@@ -1,6 +1,9 @@
 //! Engines: Dockerfile in, OCI layout out.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -26,8 +29,11 @@ pub use select::{EngineChoice, EngineEnvironment, Place, docker_address, place};
 /// Everything a build needs; paths are absolute and were checked to lie where they may.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct BuildPlan {
-    /// repository root; locations are relative to it
+    /// repository root
     pub root: PathBuf,
+    /// top of the checkout, which holds the root and which locations are relative to; the root when
+    /// empty
+    pub checkout: PathBuf,
     /// context directory
     pub context: PathBuf,
     /// Dockerfile
@@ -74,6 +80,17 @@ pub struct BuildPlan {
     pub limits: Limits,
     /// file for the graph in `BuildKit`'s LLB; of the embedded engine alone
     pub dump_llb: Option<PathBuf>,
+}
+
+impl BuildPlan {
+    /// What locations are relative to.
+    pub fn top(&self) -> &Path {
+        if self.checkout.as_os_str().is_empty() {
+            &self.root
+        } else {
+            &self.checkout
+        }
+    }
 }
 
 /// Bounds on one step; none unless set.
