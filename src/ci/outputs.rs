@@ -137,9 +137,11 @@ impl Outputs {
             1 => "FAILURE",
             _ => "ERROR",
         };
+        let timestamp = jiff::Timestamp::from_second(when).unwrap_or_default();
+        let timestamp = timestamp.to_string();
         let test = serde_json::json!({
             "result": result,
-            "timestamp": when.to_string(),
+            "timestamp": timestamp,
             "namespace": "default",
             "note": super::text::cut(&self.summary, 200),
             "successes": counts.successes,
@@ -312,6 +314,7 @@ mod tests {
             (&test["result"], &test["failures"]),
             (&"FAILURE".into(), &2.into())
         );
+        assert_eq!(test["timestamp"], "1970-01-01T00:00:07Z");
         assert!(!files["image"].contains('\n'));
     }
 

@@ -64,7 +64,7 @@ pub struct Process<'a> {
 pub fn run(mut process: Process<'_>) -> ExitCode {
     let environment = Environment::new(process.variables.clone());
     let stderr = process.stderr.clone();
-    let directory = process.directory.clone();
+    let (directory, now) = (process.directory.clone(), (process.now)());
     let cli = match Cli::from_args(process.args.clone(), &ExitCode::help()) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &environment, &mut process),
@@ -76,7 +76,7 @@ pub fn run(mut process: Process<'_>) -> ExitCode {
         Err(error) => {
             say(&stderr, &error.render(color));
             let code = error.exit_code();
-            deliver::early(&cli, &environment, &directory, code);
+            deliver::early(&cli, &environment, (&directory, now), code);
             code
         }
     }
@@ -137,7 +137,8 @@ fn usage(error: &clap::Error, environment: &Environment, process: &mut Process<'
     let plain = error.render().to_string();
     if error.use_stderr() {
         say(&process.stderr, plain.trim_end());
-        deliver::unread(&process.args, environment, &process.directory);
+        let place = (process.directory.as_path(), (process.now)());
+        deliver::unread(&process.args, environment, place);
         return ExitCode::Usage;
     }
     let text = if process.stdout_is_terminal && !environment.no_color() {

@@ -29,6 +29,8 @@ mod hostile;
 mod init;
 mod inventory;
 mod layers;
+mod leaks;
+mod loading;
 mod pulling;
 mod pushing;
 mod reports;

@@ -20,7 +20,7 @@ const COMMANDS: [&str; 5] = ["run", "check", "build", "scan", "push"];
 pub(in crate::command) fn early(
     cli: &Cli,
     environment: &Environment,
-    directory: &Path,
+    (directory, when): (&Path, jiff::Timestamp),
     code: ExitCode,
 ) {
     let ci = match &cli.command {
@@ -30,20 +30,29 @@ pub(in crate::command) fn early(
         _ => return,
     };
     let flags = ci.map(|ci| (ci.dotenv.as_deref(), ci.results_dir.as_deref()));
-    write(environment, directory, flags.unwrap_or_default(), code);
+    write(
+        environment,
+        (directory, when),
+        flags.unwrap_or_default(),
+        code,
+    );
 }
 
 /// Writes them for a command line that could not be read.
-pub(in crate::command) fn unread(args: &[OsString], environment: &Environment, directory: &Path) {
+pub(in crate::command) fn unread(
+    args: &[OsString],
+    environment: &Environment,
+    place: (&Path, jiff::Timestamp),
+) {
     let named = |arg: &OsString| COMMANDS.iter().any(|command| arg == command);
     if args.iter().skip(1).any(named) {
-        write(environment, directory, (None, None), ExitCode::Usage);
+        write(environment, place, (None, None), ExitCode::Usage);
     }
 }
 
 fn write(
     environment: &Environment,
-    directory: &Path,
+    (directory, when): (&Path, jiff::Timestamp),
     (dotenv, results): (Option<&str>, Option<&str>),
     code: ExitCode,
 ) {
@@ -69,7 +78,7 @@ fn write(
         let _ = files::write(&path, &outputs.for_dotenv().0);
     }
     if let Some(folder) = place(results, "results-dir") {
-        for (name, value) in outputs.for_results(Counts::default(), 0) {
+        for (name, value) in outputs.for_results(Counts::default(), when.as_second()) {
             let _ = files::write(&folder.join(name), &value);
         }
     }
