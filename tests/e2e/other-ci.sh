@@ -140,7 +140,7 @@ for pattern in $(grep -oE "plimsoll-reports/[a-z.]+" "$top/examples/ci/Jenkinsfi
 done
 
 step "Azure Pipelines"
-check "the pipeline is valid" "$tools/venv/bin/check-jsonschema" --builtin-schema vendor.azure-pipelines "$top/examples/ci/azure-pipelines.yml"
+check "the pipeline is valid" "$tools/venv/bin/check-jsonschema" --builtin-schema vendor.azure-pipelines --data-transform azure-pipelines --regex-variant nonunicode "$top/examples/ci/azure-pipelines.yml"
 cat >"$work/azure.py" <<'P'
 """Prints the scripts of the pipeline, the agent's macros filled in."""
 import sys
