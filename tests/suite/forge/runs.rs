@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{HEAD, MERGE, TOKEN};
 use crate::support::{
-    Ran,
+    FORMATS, Ran,
     forge::{FORBIDDEN, GitHub, NO_COMMIT, RATE_LIMITED, TOO_LARGE, UNAVAILABLE},
     image::Image,
     plimsoll_command,
@@ -332,17 +332,7 @@ fn the_token_appears_nowhere_but_in_the_mask_and_the_header() {
             refused.then(|| Reply::new(403, body))
         });
         let job = Job::of(&github, "octo/app");
-        let formats = [
-            "json",
-            "sarif",
-            "junit",
-            "markdown",
-            "github",
-            "gitlab",
-            "preflight",
-            "table",
-        ];
-        let reports: Vec<String> = formats.iter().map(|f| format!("{f}=out/{f}")).collect();
+        let reports = FORMATS.map(|format| format!("{format}=out/{format}"));
         let mut args = vec!["--check-run", "--comment", "--status", "-vv"];
         for report in &reports {
             args.extend(["--report", report]);

@@ -9,7 +9,7 @@ use std::{
 
 use super::{image, noise};
 use crate::support::{
-    Ran, command,
+    FORMATS, Ran, command,
     docker_registry::Registry,
     has_program,
     image::{Image, Layer, Packed},
@@ -313,17 +313,7 @@ fn passwords_are_nowhere_to_be_seen() {
     let encoded = "dXNlcjpzM2NyZXQtb2YtdGhlLXJlZ2lzdHJ5";
     let image = format!("{}/p/x", place.registry.address);
     let skips = SKIPS.map(|rule| format!("{rule}=a small image of a test"));
-    let reports = [
-        "json",
-        "sarif",
-        "junit",
-        "markdown",
-        "github",
-        "gitlab",
-        "preflight",
-        "table",
-    ];
-    let reports = reports.map(|format| format!("{format}=reports/{format}"));
+    let reports = FORMATS.map(|format| format!("{format}=reports/{format}"));
     for (name, value) in [
         ("PLIMSOLL_PASSWORD", PASSWORD),
         ("INPUT_PASSWORD", PASSWORD),
