@@ -36,7 +36,7 @@ use crate::{
     gather::{Advisories, Reach},
     pipeline::{self, Done, Tools},
     plan::{self, Plan},
-    progress::Console,
+    progress::{Console, Redactor},
     registry::{RegistryOptions, auth::AuthStore},
 };
 
@@ -74,7 +74,8 @@ pub fn run(mut process: Process<'_>) -> ExitCode {
     match dispatch(&cli, &environment, process) {
         Ok(code) => code,
         Err(error) => {
-            say(&stderr, &error.render(color));
+            let redactor = Redactor::new(environment.secrets());
+            say(&stderr, &redactor.redact(&error.render(color)));
             let code = error.exit_code();
             deliver::early(&cli, &environment, (&directory, now), code);
             code
@@ -199,7 +200,7 @@ fn stages(
         let mut text = plan::describe(&plans, &config.reports, cli.global.verbose > 0);
         let http = RegistryOptions::default();
         text += &deliver::plan(&config, environment, &console, &http, &plans);
-        write_out(process.stdout, text.as_bytes())?;
+        write_out(process.stdout, console.redact(&text).as_bytes())?;
         return Ok(ExitCode::Success);
     }
     if cli.global.verbose > 0 {
