@@ -20,7 +20,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use console::{colored, console};
+use console::{colored, console, quotable};
 use days::{as_of, day_asked, documented};
 use verdict::verdict;
 
@@ -36,7 +36,7 @@ use crate::{
     gather::{Advisories, Reach},
     pipeline::{self, Done, Tools},
     plan::{self, Plan},
-    progress::{Console, Redactor},
+    progress::Console,
     registry::{RegistryOptions, auth::AuthStore},
 };
 
@@ -74,8 +74,7 @@ pub fn run(mut process: Process<'_>) -> ExitCode {
     match dispatch(&cli, &environment, process) {
         Ok(code) => code,
         Err(error) => {
-            let redactor = Redactor::new(environment.secrets());
-            say(&stderr, &redactor.redact(&error.render(color)));
+            say(&stderr, &quotable(&error.render(color), &environment));
             let code = error.exit_code();
             deliver::early(&cli, &environment, (&directory, now), code);
             code
@@ -137,7 +136,7 @@ fn dispatch(
 fn usage(error: &clap::Error, environment: &Environment, process: &mut Process<'_>) -> ExitCode {
     let plain = error.render().to_string();
     if error.use_stderr() {
-        say(&process.stderr, plain.trim_end());
+        say(&process.stderr, &quotable(plain.trim_end(), environment));
         let place = (process.directory.as_path(), (process.now)());
         deliver::unread(&process.args, environment, place);
         return ExitCode::Usage;
