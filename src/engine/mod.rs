@@ -1,12 +1,13 @@
 //! Engines: Dockerfile in, OCI layout out.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     finding::Location,
+    inventory::LayerMemory,
     oci::{Digest, Platform},
     report::Lint,
     secret::Secret,
@@ -230,4 +231,8 @@ pub trait Engine {
         events: &mut dyn BuildEvents,
         cancel: &Cancel,
     ) -> Result<Built, BuildError>;
+    /// what it noted of the layers that it made, for a scan of what was built
+    fn memory(&self, _plan: &BuildPlan) -> Option<Arc<dyn LayerMemory>> {
+        None
+    }
 }

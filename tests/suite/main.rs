@@ -28,6 +28,7 @@ mod frontend;
 mod hostile;
 mod init;
 mod inventory;
+mod known_layers;
 mod layers;
 mod pulling;
 mod pushing;

@@ -77,6 +77,8 @@ struct Known {
     images: HashMap<String, Image>,
     /// by digest of a blob: who has it
     blobs: HashMap<String, Source>,
+    /// the same of caches, which are asked when nobody else has a blob, or has it no more
+    spares: HashMap<String, Vec<Source>>,
     /// by digest of a manifest: how to reach it, when nothing was opened
     origins: HashMap<String, Origin>,
     notes: Vec<String>,
@@ -131,10 +133,28 @@ impl<'a> Bases<'a> {
         }
     }
 
+    /// Says that a cache has those of the layers that it lists.
+    pub(crate) fn offer_spare(&self, source: &Source, layers: &[Layer], listed: &[Digest]) {
+        let mut known = self.known();
+        for layer in layers {
+            if listed.contains(&layer.digest) {
+                let spares = known.spares.entry(layer.digest.to_string()).or_default();
+                if !spares.iter().any(|spare| Arc::ptr_eq(spare, source)) {
+                    spares.push(Arc::clone(source));
+                }
+            }
+        }
+    }
+
     /// Whether every layer is in the cache or can be pulled.
     pub(crate) fn can_have(&self, layers: &[Layer]) -> bool {
         layers.iter().all(|layer| {
-            self.known().blobs.contains_key(&layer.digest.to_string())
+            let digest = layer.digest.to_string();
+            let offered = {
+                let known = self.known();
+                known.blobs.contains_key(&digest) || known.spares.contains_key(&digest)
+            };
+            offered
                 || self.store.has_blob(&layer.digest, layer.size)
                 || self
                     .known()
@@ -186,7 +206,29 @@ impl<'a> Bases<'a> {
         if self.store.has_blob(&layer.digest, layer.size) {
             return Ok(());
         }
-        let source = self.source_of(layer)?;
+        let spares = {
+            let known = self.known();
+            let spares = known.spares.get(&layer.digest.to_string());
+            spares.cloned().unwrap_or_default()
+        };
+        let mut tried = self
+            .source_of(layer)
+            .and_then(|source| self.take(&source, layer, transfer));
+        for spare in spares {
+            if tried.is_ok() || self.settings.cancel.is_cancelled() {
+                break;
+            }
+            tried = self.take(&spare, layer, transfer);
+        }
+        tried
+    }
+
+    fn take(
+        &self,
+        source: &Source,
+        layer: &Layer,
+        transfer: Transfer<'_>,
+    ) -> Result<(), StoreError> {
         let descriptor = layer.descriptor();
         let counted = Counted {
             from: source.blob(&descriptor)?,

@@ -81,7 +81,7 @@ pub(super) fn run(
         Ok(_) if shared.cancel.is_cancelled() => return Err(BuildError::Interrupted),
         Ok(exit) => return Err(exit_failure(job, vertex, &exec.args, exit, log)),
     }
-    snapshot.commit(options(job), now(), None).map_err(failed)
+    snapshot.commit(options(job), now()).map_err(failed)
 }
 
 fn add<'s>(

@@ -149,6 +149,7 @@ fn solve(
     bases
         .fetch(&tree.layers, &transfer)
         .map_err(|error| store_failure(job, None, &error))?;
+    shared.settle(&tree)?;
     let image = export::Image {
         history: base_history(&graph, &bases),
         graph: &graph,
@@ -157,7 +158,7 @@ fn solve(
     };
     let digest = export::write(image, &store, &plan.output, &plan.names).map_err(source_failure)?;
     for target in targets {
-        target.write(&shared, &store)?;
+        target.write(&shared)?;
     }
     Ok(Built {
         layout: plan.output.clone(),

@@ -24,7 +24,7 @@ use crate::{
             files::{self, FileError, Ignore, StatCache, Trees},
             graph::{self, CopyFrom, Graph, Op, Vertex, VertexId},
             step::Runner,
-            store::{Store, View},
+            store::{Layer, Store, View},
         },
     },
     oci::{Digest, sha256},
@@ -73,6 +73,8 @@ pub(super) struct Shared<'a> {
     pub(super) outputs: Mutex<HashMap<usize, Output>>,
     /// keys that were used, with what they stand for, for `--cache-to`
     pub(super) used: Mutex<Vec<(Digest, Record)>>,
+    /// the same of what was found in caches elsewhere alone
+    foreign: Mutex<Vec<(Digest, Record)>>,
     /// content of steps may depend on these beside what they say
     salt: String,
     views: Mutex<Vec<Arc<View>>>,
@@ -140,6 +142,7 @@ impl<'a> Parts<'a> {
             stats_before: before.into_bytes(),
             outputs: Mutex::default(),
             used: Mutex::default(),
+            foreign: Mutex::default(),
             salt: format!("{:?} {:?}", plan.source_date_epoch, self.job.compression),
             views: Mutex::default(),
             empty: OnceLock::new(),
@@ -295,7 +298,7 @@ impl Shared<'_> {
             .inspect(|_| self.store.touch(STEPS, key))
             .or_else(|| {
                 let found = self.caches.record(key).filter(usable)?;
-                let _ = self.store.put_record(STEPS, key, &found);
+                lock(&self.foreign).push((key.clone(), found.clone()));
                 Some(found)
             })?;
         lock(&self.used).push((key.clone(), found.clone()));
@@ -310,6 +313,27 @@ impl Shared<'_> {
                 .put_record(STEPS, key, &record)
                 .map_err(|error| store_failure(self.job, None, &error))?;
             lock(&self.used).push(((*key).clone(), record.clone()));
+        }
+        Ok(())
+    }
+
+    /// What came from caches elsewhere: that the layers of the result unpack to their diff ids is
+    /// seen to, and what holds is remembered here.
+    pub(super) fn settle(&self, result: &Tree) -> Result<(), BuildError> {
+        let foreign = std::mem::take(&mut *lock(&self.foreign));
+        let claimed = |layer: &Layer| {
+            let mut records = foreign.iter();
+            records.any(|(_, record)| record.tree.layers.contains(layer))
+        };
+        for layer in result.layers.iter().filter(|layer| claimed(layer)) {
+            let checked = self.store.check_layer(layer);
+            checked.map_err(|error| store_failure(self.job, None, &error))?;
+        }
+        for (key, record) in &foreign {
+            let layers = &record.tree.layers;
+            if layers.iter().all(|layer| result.layers.contains(layer)) {
+                let _ = self.store.put_record(STEPS, key, record);
+            }
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ pub struct PruneOptions {
 pub struct Pruned {
     /// bytes on disk
     pub bytes: u64,
-    /// blobs, trees, cache mounts and records
+    /// blobs, trees, cache mounts, facts and records
     pub entries: u64,
     /// those that are still there because they could not be removed
     pub kept: u64,
@@ -130,6 +130,13 @@ fn entries(root: &Path) -> Vec<Entry> {
             add(vec![blob, record], last);
         }
     }
+    for facts in listed(&root.join("facts")) {
+        let record = records
+            .join("facts")
+            .join(facts.file_name().unwrap_or_default());
+        let last = used(&record);
+        add(vec![facts, record], last);
+    }
     for kind in listed(&root.join("trees")) {
         let word = kind
             .file_name()
@@ -154,7 +161,7 @@ fn entries(root: &Path) -> Vec<Entry> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        if name != "blobs" && !name.starts_with("trees-") {
+        if name != "blobs" && name != "facts" && !name.starts_with("trees-") {
             for record in listed(&kind) {
                 let last = used(&record);
                 add(vec![record], last);

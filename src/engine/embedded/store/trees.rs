@@ -19,6 +19,7 @@ use super::{
     snapshot::{Mounted, Snapshot, SnapshotMode, overlay},
 };
 use crate::{
+    inventory,
     layout::decompress,
     oci::{BlobHasher, Digest, LayerFormat, MAX_LAYER, SourceError, VerifyingReader},
 };
@@ -188,7 +189,16 @@ impl Store {
         let blob = self.open_blob(&layer.digest)?;
         let (give, take) = mpsc::sync_channel(8);
         std::thread::scope(|scope| {
-            let reader = scope.spawn(move || decompress_to(layer, blob, &give));
+            // Noted for the scan in the same pass, by the thread that has the more time.
+            let reader = scope.spawn(move || {
+                let read =
+                    |tee: &mut (dyn io::Write + Send)| decompress_to(layer, blob, &give, tee);
+                let (read, learned) = inventory::record(read);
+                if matches!(read, Ok(true)) {
+                    self.keep_facts(layer, learned);
+                }
+                read.map(|_| ())
+            });
             let mut pieces = Pieces {
                 from: take,
                 piece: Vec::new(),
@@ -202,12 +212,7 @@ impl Store {
                 Err(_) => Ok(()),
             };
             drop(pieces);
-            let read = reader.join().unwrap_or_else(|_| {
-                Err(SourceError::Io {
-                    what: format!("layer {shown}"),
-                    source: io::Error::other("the thread that decompresses ended early"),
-                })
-            });
+            let read = reader.join().unwrap_or_else(|_| Err(ended(&shown)));
             // Wrong bytes are the likelier cause of a bad archive.
             match (read, applied, rest) {
                 (Err(error), Ok(()), _) | (Err(error @ SourceError::Mismatch { .. }), ..) => {
@@ -218,6 +223,35 @@ impl Store {
                 (Ok(()), Ok(()), Ok(())) => Ok(()),
             }
         })
+    }
+
+    /// Makes sure that a blob unpacks to its diff id, when it was not seen to here before.
+    ///
+    /// # Errors
+    /// When it does not, or cannot be read.
+    pub(crate) fn check_layer(&self, layer: &Layer) -> Result<(), StoreError> {
+        if self.knows(layer) {
+            return Ok(());
+        }
+        let blob = self.open_blob(&layer.digest)?;
+        let (give, take) = mpsc::sync_channel(8);
+        // Nobody needs the pieces.
+        let read = std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                let give = give;
+                inventory::record(|tee| decompress_to(layer, blob, &give, tee))
+            });
+            while take.recv().is_ok() {}
+            reader.join()
+        });
+        match read {
+            Ok((read, learned)) => {
+                read?;
+                self.keep_facts(layer, learned);
+                Ok(())
+            }
+            Err(_) => Err(ended(&layer.diff_id.to_string()).into()),
+        }
     }
 
     /// A tree to read; mounted once for a run.
@@ -259,12 +293,21 @@ impl Store {
     }
 }
 
-/// Decompresses and verifies a layer, piece by piece, for as long as somebody takes the pieces.
+fn ended(layer: &str) -> SourceError {
+    SourceError::Io {
+        what: format!("layer {layer}"),
+        source: io::Error::other("the thread that decompresses ended early"),
+    }
+}
+
+/// Decompresses and verifies a layer, piece by piece, for as long as somebody takes the pieces; whether
+/// that was to its end.
 fn decompress_to(
     layer: &Layer,
     blob: File,
     give: &mpsc::SyncSender<io::Result<Vec<u8>>>,
-) -> Result<(), SourceError> {
+    tee: &mut dyn io::Write,
+) -> Result<bool, SourceError> {
     let what = format!("layer {}", layer.digest);
     let descriptor = layer.descriptor();
     let format =
@@ -290,13 +333,15 @@ fn decompress_to(
             break;
         }
         hasher.update(&piece);
+        tee.write_all(&piece)
+            .map_err(|error| SourceError::from_read(what.as_str(), error))?;
         if give.send(Ok(piece)).is_err() {
-            return Ok(());
+            return Ok(false);
         }
     }
     let actual = hasher.finish();
     if actual == layer.diff_id.0 {
-        return Ok(());
+        return Ok(true);
     }
     Err(SourceError::Mismatch {
         what,
