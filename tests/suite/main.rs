@@ -37,6 +37,7 @@ mod rpmdb;
 mod sbom;
 mod sources;
 mod sources_oracle;
+mod step_caches;
 #[path = "../support/mod.rs"]
 mod support;
 mod verdicts;

@@ -1,12 +1,12 @@
 //! Damage, dead runs, pruning, and what several runs share.
 
-use std::{fs, io::Write as _, path::Path};
+use std::fs;
 
-use super::{listing, make, options};
+use super::{hostile::Hostile, make};
 use crate::{
     engine::embedded::{
         graph::Sharing,
-        store::{CacheMount, PruneOptions, SnapshotMode, Store, blobs::Layer, prune},
+        store::{CacheMount, PruneOptions, SnapshotMode, Store, prune},
     },
     oci::sha256,
 };

@@ -1,22 +1,32 @@
 //! Layers of others: hard links, whiteouts, and what means harm.
 
-use std::{fs, io::Write as _, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
+    path::Path,
+};
 
-use super::{listing, modes};
+use super::{listing, make, modes};
 use crate::{
-    engine::embedded::store::{SnapshotMode, Store, blobs::Layer},
+    engine::embedded::store::{Store, blobs::Layer},
     oci::{DiffId, MediaType, sha256},
 };
 
 /// A layer of entries as hostile writers make them.
-struct Hostile(tar::Builder<Vec<u8>>);
+pub(super) struct Hostile(tar::Builder<Vec<u8>>);
 
 impl Hostile {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(tar::Builder::new(Vec::new()))
     }
 
-    fn add(mut self, path: &str, kind: tar::EntryType, link: &str, content: &str) -> Self {
+    pub(super) fn add(
+        mut self,
+        path: &str,
+        kind: tar::EntryType,
+        link: &str,
+        content: &str,
+    ) -> Self {
         let mut header = tar::Header::new_gnu();
         // `set_path` of the library would refuse what is wanted here.
         let name = &mut header.as_old_mut().name;
@@ -33,11 +43,11 @@ impl Hostile {
         self
     }
 
-    fn file(self, path: &str, content: &str) -> Self {
+    pub(super) fn file(self, path: &str, content: &str) -> Self {
         self.add(path, tar::EntryType::Regular, "", content)
     }
 
-    fn store(self, store: &Store) -> Layer {
+    pub(super) fn store(self, store: &Store) -> Layer {
         let bytes = self.0.into_inner().unwrap();
         let digest = sha256(&bytes);
         let layer = Layer {

@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::Read as _,
+    io::{Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
     path::Path,
 };
 
 use proptest::prelude::*;
+use tempfile::TempDir;
 
 use super::{listing, make, modes, names, options};
 use crate::{

@@ -6,15 +6,11 @@ mod hostile;
 mod layers;
 
 use std::{
-    collections::BTreeMap,
-    fs,
-    io::Write as _,
-    num::NonZeroUsize,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::Path,
+    collections::BTreeMap, fs, num::NonZeroUsize, os::unix::fs::MetadataExt as _, path::Path,
 };
 
 use super::{LayerCompression, LayerOptions, SnapshotMode, Store, blobs::Layer};
+use crate::oci::sha256;
 
 /// Both kinds of snapshots; overlays only where they can be mounted.
 fn modes() -> Vec<SnapshotMode> {
