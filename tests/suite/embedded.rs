@@ -22,8 +22,8 @@ use crate::support::{Ran, docker_is_there, has_program, plimsoll_command, skippe
 
 const APPLETS: &[&str] = &[
     "cat", "chmod", "dd", "echo", "env", "false", "grep", "head", "hostname", "id", "kill", "ln",
-    "ls", "mkdir", "mount", "ps", "pwd", "rm", "setsid", "sh", "sleep", "stat", "test", "touch",
-    "tr", "true", "wc", "yes",
+    "ls", "mkdir", "mknod", "mount", "ps", "pwd", "rm", "setsid", "sh", "sleep", "stat", "test",
+    "touch", "tr", "true", "wc", "yes",
 ];
 
 /// A repository with a shell to start from, a cache of its own, and a place for the image.
@@ -266,6 +266,37 @@ RUN head -c 20000000 /dev/zero | tr '\0' x
             .iter()
             .any(|path| path == "outside" || path.starts_with("out/"))
     );
+}
+
+#[test]
+fn a_device_that_a_step_makes_is_of_no_use_to_it() {
+    let test = "a_device_that_a_step_makes_is_of_no_use_to_it";
+    // What reads endlessly where it can be read at all.
+    let steps = r"RUN mknod /x c 1 5 && ! head -c 1 /x && rm /x
+RUN mknod /dev/x c 1 5 && ! head -c 1 /dev/x
+RUN --mount=type=cache,target=/c mknod /c/x c 1 5 && ! head -c 1 /c/x && rm /c/x
+RUN --mount=type=tmpfs,target=/t mknod /t/x c 1 5 && ! head -c 1 /t/x
+RUN --mount=type=bind,target=/b,rw mknod /b/x c 1 5 && ! head -c 1 /b/x
+RUN mknod /dev/shm/x c 1 5 && ! head -c 1 /dev/shm/x
+RUN ! mount -o remount,dev / && ! mount -o remount,bind,dev /dev
+RUN head -c 1 /dev/zero >/dev/null && head -c 1 /dev/urandom >/dev/null && echo x >/dev/null
+";
+    if !root(test) {
+        return;
+    }
+    let Some(project) = Project::new(test, steps) else {
+        return;
+    };
+    let ran = project.build();
+    assert_eq!(ran.code, 0, "{ran}");
+    // One that stays is refused, because no layer may hold it.
+    project.dockerfile("RUN mknod /x c 1 5\n");
+    let ran = project.build();
+    assert!(
+        ran.stderr.contains("layers with devices are refused"),
+        "{ran}"
+    );
+    project.assert_nothing_is_left("after devices");
 }
 
 #[test]

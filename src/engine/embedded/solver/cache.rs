@@ -12,9 +12,17 @@ pub(super) use target::CacheTarget;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use self::records::Records;
-use super::{Job, shared::Record};
+use super::{
+    Job, Tree,
+    failure::store_failure,
+    shared::{Record, STEPS, Shared, lock},
+};
 use crate::{
-    engine::{BuildError, docker::chain, embedded::base::Bases},
+    engine::{
+        BuildError,
+        docker::chain,
+        embedded::{base::Bases, store::Layer},
+    },
     layout::LayoutSource,
     oci::{Digest, ImageSource, Reference, SourceError},
     registry::RegistrySource,
@@ -126,6 +134,29 @@ impl Caches {
             bases.offer_spare(source, &record.tree.layers, &layers);
         }
         self.records.extend(records);
+        Ok(())
+    }
+}
+
+impl Shared<'_> {
+    /// What came from caches elsewhere: that the layers of the result unpack to their diff ids is
+    /// seen to, and what holds is remembered here.
+    pub(super) fn settle(&self, result: &Tree) -> Result<(), BuildError> {
+        let foreign = std::mem::take(&mut *lock(&self.foreign));
+        let claimed = |layer: &Layer| {
+            let mut records = foreign.iter();
+            records.any(|(_, record)| record.tree.layers.contains(layer))
+        };
+        for layer in result.layers.iter().filter(|layer| claimed(layer)) {
+            let checked = self.store.check_layer(layer);
+            checked.map_err(|error| store_failure(self.job, None, &error))?;
+        }
+        for (key, record) in &foreign {
+            let layers = &record.tree.layers;
+            if layers.iter().all(|layer| result.layers.contains(layer)) {
+                let _ = self.store.put_record(STEPS, key, record);
+            }
+        }
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod cache;
 mod exec;
 mod failure;
 mod keys;
+mod output;
 mod pool;
 mod shared;
 mod tell;

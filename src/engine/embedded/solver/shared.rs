@@ -24,7 +24,7 @@ use crate::{
             files::{self, FileError, Ignore, StatCache, Trees},
             graph::{self, CopyFrom, Graph, Op, Vertex, VertexId},
             step::Runner,
-            store::{Layer, Store, View},
+            store::{Store, View},
         },
     },
     oci::{Digest, sha256},
@@ -74,7 +74,7 @@ pub(super) struct Shared<'a> {
     /// keys that were used, with what they stand for, for `--cache-to`
     pub(super) used: Mutex<Vec<(Digest, Record)>>,
     /// the same of what was found in caches elsewhere alone
-    foreign: Mutex<Vec<(Digest, Record)>>,
+    pub(super) foreign: Mutex<Vec<(Digest, Record)>>,
     /// content of steps may depend on these beside what they say
     salt: String,
     views: Mutex<Vec<Arc<View>>>,
@@ -313,27 +313,6 @@ impl Shared<'_> {
                 .put_record(STEPS, key, &record)
                 .map_err(|error| store_failure(self.job, None, &error))?;
             lock(&self.used).push(((*key).clone(), record.clone()));
-        }
-        Ok(())
-    }
-
-    /// What came from caches elsewhere: that the layers of the result unpack to their diff ids is
-    /// seen to, and what holds is remembered here.
-    pub(super) fn settle(&self, result: &Tree) -> Result<(), BuildError> {
-        let foreign = std::mem::take(&mut *lock(&self.foreign));
-        let claimed = |layer: &Layer| {
-            let mut records = foreign.iter();
-            records.any(|(_, record)| record.tree.layers.contains(layer))
-        };
-        for layer in result.layers.iter().filter(|layer| claimed(layer)) {
-            let checked = self.store.check_layer(layer);
-            checked.map_err(|error| store_failure(self.job, None, &error))?;
-        }
-        for (key, record) in &foreign {
-            let layers = &record.tree.layers;
-            if layers.iter().all(|layer| result.layers.contains(layer)) {
-                let _ = self.store.put_record(STEPS, key, record);
-            }
         }
         Ok(())
     }

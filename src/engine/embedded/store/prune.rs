@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 };
 
 /// What may stay.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct PruneOptions {
     /// of use within this time; whatever its age when `None`
     pub keep_for: Option<Duration>,
@@ -23,7 +24,7 @@ pub struct PruneOptions {
 }
 
 /// What was taken away.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pruned {
     /// bytes on disk
     pub bytes: u64,

@@ -41,7 +41,7 @@ const GRACE: Duration = Duration::from_secs(15);
 const SAID: usize = 4096;
 
 /// A worker that answers.
-struct Worker {
+pub(super) struct Worker {
     child: Child,
     input: Option<ChildStdin>,
     output: Option<OwnedFd>,
@@ -51,7 +51,7 @@ struct Worker {
 }
 
 /// Why a worker is not to be had.
-enum Refusal {
+pub(super) enum Refusal {
     /// the kernel does not let it
     Kernel { what: String, error: io::Error },
     /// something else
@@ -83,6 +83,7 @@ pub(in crate::engine::embedded) fn build(
         extra_roots: registry.extra_roots.clone(),
         namespaces: way.namespaces,
         note: way.note,
+        prune: None,
     };
     worker.send(&request).map_err(|source| BuildError::Io {
         what: "the request to the worker".to_owned(),
@@ -178,7 +179,10 @@ impl Worker {
     }
 
     /// A worker that waits for its request, and what there is to say about its ids.
-    fn start(binary: &Path, mode: Option<&str>) -> Result<(Self, Option<String>), Refusal> {
+    pub(super) fn start(
+        binary: &Path,
+        mode: Option<&str>,
+    ) -> Result<(Self, Option<String>), Refusal> {
         let mut worker = Self::spawn(binary, mode).map_err(|source| {
             Refusal::Other(BuildError::Io {
                 what: format!("the worker of the embedded engine ({})", binary.display()),
@@ -218,7 +222,7 @@ impl Worker {
         }
     }
 
-    fn send(&mut self, what: &impl serde::Serialize) -> io::Result<()> {
+    pub(super) fn send(&mut self, what: &impl serde::Serialize) -> io::Result<()> {
         let line = wire::line(what)?;
         self.tell(&line)
     }
@@ -279,7 +283,7 @@ impl Worker {
                     });
                 }
                 Message::Failed(failure) => return Err(failure.into()),
-                Message::Map | Message::Refused { .. } | Message::Ready => {
+                Message::Map | Message::Refused { .. } | Message::Ready | Message::Pruned(_) => {
                     return Err(self.crashed());
                 }
             }
@@ -287,7 +291,10 @@ impl Worker {
     }
 
     /// The next message; `None` when `stop` says so first.
-    fn next(&mut self, stop: &mut dyn FnMut() -> bool) -> Result<Option<Message>, BuildError> {
+    pub(super) fn next(
+        &mut self,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Message>, BuildError> {
         let mut looked = 0;
         loop {
             let unseen = self.held.get(looked..).unwrap_or_default();
@@ -369,7 +376,7 @@ impl Worker {
     }
 
     /// Nothing of the worker is left.
-    fn end(mut self) {
+    pub(super) fn end(mut self) {
         self.input = None;
         let end = Instant::now() + Duration::from_secs(2);
         while Instant::now() < end {
