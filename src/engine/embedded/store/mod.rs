@@ -25,6 +25,7 @@ mod dir;
 mod error;
 mod extract;
 mod facts;
+mod feed;
 mod layer;
 mod lock;
 mod prune;
