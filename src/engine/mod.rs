@@ -20,9 +20,11 @@ pub mod docker;
 pub mod dockerignore;
 pub mod embedded;
 mod select;
+mod ssh_keys;
 
 pub use connect::connect;
 pub use select::{EngineChoice, EngineEnvironment, Place, docker_address, place};
+pub use ssh_keys::{KeyAgents, serve_keys};
 
 /// Everything a build needs; paths are absolute and were checked to lie where they may.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -134,6 +134,7 @@ fn build_image(plan: &Plan, plan_of_build: &BuildPlan, tools: &Tools<'_>) -> Res
         None
     };
     let engine = engine::connect(choice, &tools.reach.engine, &tools.reach.registry)?;
+    let _agents = engine::serve_keys(&mut recipe)?;
     let title = format!("build with {}", engine.describe());
     let built = tools.console.stage("build", &title, || {
         let mut events = tools.console.build();

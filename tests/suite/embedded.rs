@@ -180,7 +180,7 @@ fn a_step_sees_what_docker_build_shows_it() {
     let steps = r#"RUN test "$(id -u):$(id -g)" = 0:0 && test "$HOME" = /root && test "$(pwd)" = /
 RUN test "$(hostname)" = buildkitsandbox && grep -q buildkitsandbox /etc/hosts
 RUN test "$(stat -c %a /dev/shm)" = 1777 && test -c /dev/null && test -e /dev/pts/ptmx
-RUN grep -q '^NoNewPrivs:.0' /proc/self/status && grep -q '^CapEff:.00000000a00425fb' /proc/self/status
+RUN grep -q '^NoNewPrivs:.0' /proc/self/status && grep -q '^CapEff:.00000000a80425fb' /proc/self/status
 RUN test "$(grep -c . /proc/self/status)" -gt 5 && test "$(ls -d /proc/[0-9]* | wc -l)" -lt 9
 USER bob
 RUN test "$(id -u) $(id -G)" = "1000 1000 2000" && test "$HOME" = /home/bob
@@ -266,6 +266,63 @@ RUN head -c 20000000 /dev/zero | tr '\0' x
             .iter()
             .any(|path| path == "outside" || path.starts_with("out/"))
     );
+}
+
+#[test]
+fn a_key_in_a_file_is_an_agent_to_the_step_and_stays_out_of_the_image() {
+    let test = "a_key_in_a_file_is_an_agent_to_the_step_and_stays_out_of_the_image";
+    let steps = "RUN --mount=type=ssh,required=true test -S \"$SSH_AUTH_SOCK\"\n\
+                 RUN ! test -e \"$SSH_AUTH_SOCK\"\n";
+    let Some(project) = Project::new(test, steps) else {
+        return;
+    };
+    let key = project.path("key");
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(&key)
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        return skipped(test, "no ssh-keygen");
+    }
+    let mut command = project.command();
+    command
+        .arg("--ssh")
+        .arg(format!("default={}", key.display()));
+    let ran = Ran::of(&command.output().unwrap());
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(!project.paths().iter().any(|path| path.contains("key")));
+    project.assert_nothing_is_left("after a key");
+}
+
+#[test]
+fn a_cache_directory_in_the_context_is_not_copied_into_itself() {
+    let test = "a_cache_directory_in_the_context_is_not_copied_into_itself";
+    let steps = "COPY . /all/\nRUN --mount=type=bind,target=/b test -e /b/Dockerfile && \
+                 ! test -e /b/cache\n";
+    let Some(project) = Project::new(test, steps) else {
+        return;
+    };
+    // As deep as it gets by names that are resolved one by one.
+    let mut deep = project.path("deep");
+    for _ in 0..300 {
+        deep.push("d");
+    }
+    fs::create_dir_all(&deep).unwrap();
+    for _ in 0..2 {
+        let ran = project.build();
+        assert_eq!(ran.code, 0, "{ran}");
+        assert!(ran.stderr.contains("no part of the context"), "{ran}");
+        let paths = project.paths();
+        assert!(paths.iter().any(|path| path == "all/Dockerfile"));
+        assert!(!paths.iter().any(|path| path.starts_with("all/cache")));
+    }
+    let ran = Ran::of(
+        &plimsoll_command(project.dir.path(), &["build", "--engine", "embedded"])
+            .args(["--cache-dir", ".", "--output", "out"])
+            .output()
+            .unwrap(),
+    );
+    assert!(ran.stderr.contains("is the context"), "{ran}");
 }
 
 #[test]

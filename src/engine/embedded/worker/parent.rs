@@ -3,10 +3,7 @@
 
 use std::{
     io::{self, Write as _},
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::process::CommandExt as _,
-    },
+    os::{fd::OwnedFd, unix::process::CommandExt as _},
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     time::{Duration, Instant},
@@ -17,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
     SETUP, WORKER, detect, idmap,
-    protocol::{Answer, LONGEST, Message, Request, SealedLogin},
+    protocol::{Answer, LONGEST, Message, Request, SealedLogin, take},
     setup::{PLAIN, ROOT, USER},
 };
 use crate::{
@@ -392,16 +389,5 @@ impl Drop for Worker {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-fn take(pipe: &mut Option<OwnedFd>, into: &mut Vec<u8>) {
-    let mut piece = vec![0; 64 << 10];
-    let Some(fd) = pipe else { return };
-    match rustix::io::read(fd.as_fd(), &mut piece) {
-        Ok(0) => *pipe = None,
-        Ok(count) => into.extend_from_slice(piece.get(..count).unwrap_or_default()),
-        Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-        Err(_) => *pipe = None,
     }
 }
