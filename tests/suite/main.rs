@@ -28,6 +28,7 @@ mod frontend;
 mod hostile;
 mod init;
 mod inventory;
+mod known_layers;
 mod layers;
 mod leaks;
 mod loading;
@@ -38,6 +39,7 @@ mod rpmdb;
 mod sbom;
 mod sources;
 mod sources_oracle;
+mod step_caches;
 #[path = "../support/mod.rs"]
 mod support;
 mod verdicts;
