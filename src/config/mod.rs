@@ -21,6 +21,7 @@ mod decode;
 mod effective;
 mod environment;
 mod fault;
+mod feeds;
 mod file;
 mod given;
 mod lists;
@@ -44,6 +45,7 @@ pub use decode::Map;
 pub use effective::{Config, ImageConfig};
 pub use environment::{Docker, Environment, GitHub, GitLab};
 pub use fault::{Fault, Faults};
+pub use feeds::{Feeds, feeds};
 pub use file::{
     Advisories, Attestation, Build, Company, Contact, Entry, Exemption, Image, Notify, Project,
     Publish, Rebuild, Scan, SecretSource, Settings, Smtp, Source,

@@ -34,6 +34,7 @@ mod pushing;
 mod reports;
 mod rpmdb;
 mod sbom;
+mod signatures;
 mod sources;
 mod sources_oracle;
 #[path = "../support/mod.rs"]
