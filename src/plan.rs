@@ -73,6 +73,9 @@ pub struct ScanPlan {
     pub baseline: Option<BaselinePlan>,
     /// what makes the run fail
     pub fail_on: FailOn,
+    /// file that reports point at when no Dockerfile is known: the configuration, relative to the
+    /// repository
+    pub anchor: Option<String>,
     /// most days that the advisory data may be old
     pub max_age: i64,
     /// Important errata do not fail the rule about vulnerabilities
@@ -221,10 +224,17 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         base: value(&scan.base),
         baseline: baseline::plan(config, &scan),
         fail_on: value(&scan.fail_on).unwrap_or_default(),
+        anchor: anchor(config),
         max_age: max_age.map_or(DEFAULT_MAX_AGE, |days| i64::from(days.0)),
         critical_only: critical_only.unwrap_or(false),
         privileged: project.and_then(|project| value(&project.privileged)),
     }
+}
+
+/// The configuration file lies at the top of what it configures.
+fn anchor(config: &Config) -> Option<String> {
+    let name = config.file.as_ref()?.file_name()?;
+    name.to_str().map(str::to_owned)
 }
 
 /// What is known of the tags that exist.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueHint};
 
-use super::cli_compare::ForArgs;
+use super::cli_for::ForArgs;
 
 /// `plimsoll advisories`.
 #[derive(Debug, Clone, Subcommand)]
@@ -53,7 +53,7 @@ pub enum AdvisoriesCommand {
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         database: Option<PathBuf>,
     },
-    /// List the advisories that an image lacks, with its grade and when it will drop; `--format
-    /// json` for programs
+    /// List the advisories that an image or a list of packages lacks, with the grade and when it will
+    /// drop; `--format json` for programs
     For(Box<ForArgs>),
 }

@@ -14,6 +14,7 @@ mod cli_cache;
 mod cli_choices;
 mod cli_ci;
 mod cli_compare;
+mod cli_for;
 mod cli_help;
 mod cli_init;
 mod cli_push;

@@ -29,6 +29,7 @@ mod hostile;
 mod init;
 mod inventory;
 mod layers;
+mod package_lists;
 mod pulling;
 mod pushing;
 mod reports;

@@ -3,6 +3,7 @@
 mod changed;
 mod for_image;
 mod intake;
+mod list;
 mod network;
 mod show;
 mod signed;
