@@ -474,8 +474,7 @@ impl Place {
         let own = ["for", "--packages", "list", "--format", "json"];
         let ran = self.run(&[&own, arguments].concat());
         assert_eq!(ran.code, 0, "{ran}");
-        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
-        report["images"][0].clone()
+        serde_json::from_str(&ran.stdout).unwrap()
     }
 }
 
@@ -629,5 +628,4 @@ fn lists_of_other_hands_are_read() {
         ran.code == 2 && ran.stderr.contains("list: line 1: the epoch `two`"),
         "{ran}"
     );
-    let _ = command;
 }
