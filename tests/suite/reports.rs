@@ -226,6 +226,7 @@ fn report(images: Vec<ImageReport>, lints: Vec<Lint>) -> Report {
         created: "2026-01-02T03:04:05Z".parse().unwrap(),
         documented: "2026-01-02T03:04:05Z".parse().unwrap(),
         baseline: None,
+        anchor: None,
     }
 }
 

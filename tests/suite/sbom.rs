@@ -683,5 +683,6 @@ fn of_golden(matched: Matched, data: Timestamp) -> Report {
         created: data,
         documented: data,
         baseline: None,
+        anchor: None,
     }
 }
