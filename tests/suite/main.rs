@@ -40,6 +40,7 @@ mod sources;
 mod sources_oracle;
 #[path = "../support/mod.rs"]
 mod support;
+mod unfixed;
 mod verdicts;
 mod verify;
 mod vex;
