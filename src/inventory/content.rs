@@ -24,6 +24,9 @@ pub(super) enum Role {
 }
 
 impl Role {
+    /// All of them; the place of one is what it is stored as.
+    pub(super) const ALL: [Self; 4] = [Self::Sqlite, Self::Wal, Self::Ndb, Self::Bdb];
+
     pub(super) const fn file_name(self) -> &'static str {
         match self {
             Self::Sqlite => "rpmdb.sqlite",
@@ -107,7 +110,7 @@ fn database(path: &[u8]) -> Option<Role> {
     if directory != b"rpm" {
         return None;
     }
-    [Role::Sqlite, Role::Wal, Role::Ndb, Role::Bdb]
+    Role::ALL
         .into_iter()
         .find(|role| role.file_name().as_bytes() == name)
 }

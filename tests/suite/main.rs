@@ -28,7 +28,10 @@ mod frontend;
 mod hostile;
 mod init;
 mod inventory;
+mod known_layers;
 mod layers;
+mod leaks;
+mod loading;
 mod package_lists;
 mod pulling;
 mod pushing;
@@ -38,6 +41,7 @@ mod sbom;
 mod signatures;
 mod sources;
 mod sources_oracle;
+mod step_caches;
 #[path = "../support/mod.rs"]
 mod support;
 mod unfixed;

@@ -51,7 +51,11 @@ fn unmended(number: usize, stances: &[Stance]) -> Unmended {
         title: "a *flaw* <b>".to_owned(),
         severity: Severity::Important,
         published: at(),
-        workaround: if number == 1 { "turn it off".to_owned() } else { String::new() },
+        workaround: if number == 1 {
+            "turn it off".to_owned()
+        } else {
+            String::new()
+        },
         packages: names.iter().zip(stances).map(one).collect(),
     }
 }
@@ -61,7 +65,10 @@ fn matched() -> Matched {
         unfixed: vec![
             unmended(1, &[Stance::Affected, Stance::WillNotFix]),
             unmended(2, &[Stance::Investigated]),
-            unmended(3, &[Stance::Deferred, Stance::Deferred, Stance::OutOfSupport]),
+            unmended(
+                3,
+                &[Stance::Deferred, Stance::Deferred, Stance::OutOfSupport],
+            ),
         ],
         not_affected: (4..)
             .zip(Stance::ALL.into_iter().filter(|one| one.is_not_affected()))
@@ -98,7 +105,11 @@ fn json(format: &str, matched: Matched) -> Value {
 }
 
 fn texts<'a>(list: &'a Value, key: &str) -> Vec<&'a str> {
-    list.as_array().unwrap().iter().map(|one| one[key].as_str().unwrap()).collect()
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one[key].as_str().unwrap())
+        .collect()
 }
 
 #[test]
@@ -132,7 +143,10 @@ fn sarif_tells_what_has_no_fix_as_notes_that_no_threshold_catches() {
     }
     let prints = |sarif: &Value| -> Vec<String> {
         let results = sarif["runs"][0]["results"].as_array().unwrap();
-        results.iter().map(|it| it["partialFingerprints"]["plimsoll/v1"].to_string()).collect()
+        results
+            .iter()
+            .map(|it| it["partialFingerprints"]["plimsoll/v1"].to_string())
+            .collect()
     };
     let later = json("sarif", later);
     assert_eq!(prints(&sarif), prints(&later));
@@ -145,11 +159,17 @@ fn gitlab_is_told_of_what_has_no_fix_without_a_solution() {
     assert_valid("container-scanning-report-format.15.0.7.json", &report);
     let list = report["vulnerabilities"].as_array().unwrap();
     assert_eq!(list.len(), 2 + 1 + 3);
-    assert!(list.iter().all(|one| one["solution"] == Value::Null && one["severity"] == "High"));
+    assert!(
+        list.iter()
+            .all(|one| one["solution"] == Value::Null && one["severity"] == "High")
+    );
     assert_eq!(list[0]["identifiers"][0]["value"], "CVE-0000-0001");
     assert_eq!(list[0]["location"]["dependency"]["package"]["name"], "bash");
     let told = list[0]["description"].as_str().unwrap();
-    assert!(told.ends_with("Important, affected; workaround: turn it off"), "{told}");
+    assert!(
+        told.ends_with("Important, affected; workaround: turn it off"),
+        "{told}"
+    );
     let mut ids = texts(&report["vulnerabilities"], "id");
     ids.sort_unstable();
     ids.dedup();
@@ -191,7 +211,10 @@ fn cyclonedx_states_what_has_no_fix_and_what_is_not_affected() {
     );
     assert_eq!(list[0]["workaround"], "turn it off");
     let status = |at: usize| &list[at]["affects"][0]["versions"][0]["status"];
-    assert_eq!([status(0), status(2), status(5)], ["affected", "unknown", "unaffected"]);
+    assert_eq!(
+        [status(0), status(2), status(5)],
+        ["affected", "unknown", "unaffected"]
+    );
 }
 
 #[test]
@@ -201,7 +224,10 @@ fn fixes_of_the_main_stream_are_told_and_count_for_nothing() {
     assert!(table.contains(line), "{table}");
     let json = json("json", matched());
     let own = &json["main_stream"][0];
-    assert_eq!([&own["id"], &own["packages"][0]["fixed"]], ["RHSA-0000:9999", "1:9-1.el9"]);
+    assert_eq!(
+        [&own["id"], &own["packages"][0]["fixed"]],
+        ["RHSA-0000:9999", "1:9-1.el9"]
+    );
     assert_eq!(json["grade"], "A");
 }
 
@@ -210,23 +236,42 @@ fn alerts_on_an_image_without_a_dockerfile_lie_in_the_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
     let files = crate::support::image::archive(&[("etc/os-release", b"ID=debian\n")]);
-    Image::new().layer(Layer::from_tar(files)).write(&path.join("image"), "1");
+    Image::new()
+        .layer(Layer::from_tar(files))
+        .write(&path.join("image"), "1");
     let scan = |more: &[&str]| {
-        let own = ["scan", "oci:image:1", "-f", "sarif=out.sarif", "-f", "json=out.json"];
+        let own = [
+            "scan",
+            "oci:image:1",
+            "-f",
+            "sarif=out.sarif",
+            "-f",
+            "json=out.json",
+        ];
         let ran = plimsoll(path, &[&own, more].concat());
         assert_eq!(ran.code, 1, "{ran}");
-        let sarif: Value = serde_json::from_slice(&fs::read(path.join("out.sarif")).unwrap()).unwrap();
+        let sarif: Value =
+            serde_json::from_slice(&fs::read(path.join("out.sarif")).unwrap()).unwrap();
         let results = sarif["runs"][0]["results"].as_array().unwrap().clone();
         assert!(!results.is_empty());
         (ran, results)
     };
     let place = |result: &Value| {
         let at = &result["locations"][0]["physicalLocation"];
-        (at["artifactLocation"]["uri"].clone(), at["region"]["startLine"].clone())
+        (
+            at["artifactLocation"]["uri"].clone(),
+            at["region"]["startLine"].clone(),
+        )
     };
     let (ran, results) = scan(&[]);
     assert!(results.iter().all(|one| one["locations"] == Value::Null));
-    assert_eq!(ran.stderr.matches("GitHub shows no alert without a place").count(), 1, "{ran}");
+    assert_eq!(
+        ran.stderr
+            .matches("GitHub shows no alert without a place")
+            .count(),
+        1,
+        "{ran}"
+    );
     fs::write(path.join("plimsoll.yaml"), "scan:\n  profile: container\n").unwrap();
     let (ran, results) = scan(&[]);
     assert!(!ran.stderr.contains("without a place"), "{ran}");

@@ -135,9 +135,7 @@ fn rpm(
 /// Symbols and sources for debuggers, which no vulnerability lies in. Advisories ship them beside the
 /// packages that they are of, and whoever has an old one lacks the advisory.
 fn is_for_debuggers(name: &str) -> bool {
-    name.ends_with("-debuginfo")
-        || name.ends_with("-debugsource")
-        || name.contains("-debuginfo-")
+    name.ends_with("-debuginfo") || name.ends_with("-debugsource") || name.contains("-debuginfo-")
 }
 
 /// `ruby:2.5` of `ruby:2.5:8090020230627084142:b46abd14`.
