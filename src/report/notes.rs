@@ -12,7 +12,7 @@ use crate::{
     finding::{Assessment, Finding},
 };
 
-/// [`items`], and as notes the advisories that are not applied but lower no grade and the
+/// [`items`], and as notes the advisories that are not applied but fail no image and the
 /// vulnerabilities that no advisory mends, if the rule about advisories was asked for.
 pub(super) fn with_notes(report: &Report) -> Vec<Item<'_>> {
     let mut items = items(report);
@@ -20,13 +20,15 @@ pub(super) fn with_notes(report: &Report) -> Vec<Item<'_>> {
     for image in &report.images {
         let rule = image.assessments.iter().find(|it| it.rule.id == ADVISORIES);
         if let Some(assessment) = rule {
+            let Some(facts) = &image.advisories else {
+                continue;
+            };
             let lesser = errata(report, image);
             let lesser = lesser
                 .iter()
-                .filter(|it| it.out && !it.missing.severity.counts());
+                .filter(|it| it.out && it.missing.severity < facts.fails_from);
             items.extend(lesser.map(|erratum| lesser_item(report, image, assessment, erratum)));
-            let unfixed = image.advisories.iter();
-            let unfixed = unfixed.flat_map(|facts| &facts.matched.unfixed);
+            let unfixed = facts.matched.unfixed.iter();
             items.extend(unfixed.map(|own| unfixed_item(report, image, assessment, own)));
         }
     }

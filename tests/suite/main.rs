@@ -44,6 +44,7 @@ mod sources_oracle;
 mod step_caches;
 #[path = "../support/mod.rs"]
 mod support;
+mod unfixed;
 mod verdicts;
 mod verify;
 mod vex;

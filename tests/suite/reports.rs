@@ -274,7 +274,7 @@ fn json(format: &str, report: &Report) -> serde_json::Value {
     serde_json::from_str(&written(format, report)).unwrap()
 }
 
-fn schema(name: &str) -> jsonschema::Validator {
+pub(crate) fn schema(name: &str) -> jsonschema::Validator {
     let path = format!("{}/tests/data/schemas/{name}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).unwrap();
     jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()
