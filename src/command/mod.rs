@@ -28,7 +28,7 @@ use crate::{
     advisory::grade::AsOf,
     check,
     config::{
-        self, Cli, Config, Environment, Words,
+        self, Cli, Config, Environment, Feeds, Words,
         cli::{AdvisoriesCommand, Command, ForArgs, ScanArgs},
     },
     engine::{Cancel, EngineEnvironment},
@@ -104,7 +104,15 @@ fn dispatch(
         Command::Advisories(command) => {
             let console = console(cli, environment, Vec::new(), &process);
             let now = (process.now)();
-            advisories::run(command, environment, &process.directory, now, &console)?.into_bytes()
+            let directory = &process.directory;
+            let feeds = match command {
+                AdvisoriesCommand::Update { .. } => {
+                    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+                    config::feeds(cli, environment, directory, today, &words())?
+                }
+                _ => Feeds::default(),
+            };
+            advisories::run(command, &feeds, environment, directory, now, &console)?.into_bytes()
         }
         Command::Cache(command) => {
             let now = (process.now)();

@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     finding::Location,
+    inventory::LayerMemory,
     oci::{Digest, Platform},
     report::Lint,
     secret::Secret,
@@ -22,9 +24,11 @@ pub mod docker;
 pub mod dockerignore;
 pub mod embedded;
 mod select;
+mod ssh_keys;
 
 pub use connect::connect;
 pub use select::{EngineChoice, EngineEnvironment, Place, docker_address, place};
+pub use ssh_keys::{KeyAgents, serve_keys};
 
 /// Everything a build needs; paths are absolute and were checked to lie where they may.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -247,4 +251,8 @@ pub trait Engine {
         events: &mut dyn BuildEvents,
         cancel: &Cancel,
     ) -> Result<Built, BuildError>;
+    /// what it noted of the layers that it made, for a scan of what was built
+    fn memory(&self, _plan: &BuildPlan) -> Option<Arc<dyn LayerMemory>> {
+        None
+    }
 }

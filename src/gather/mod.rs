@@ -9,6 +9,7 @@ mod packages;
 
 pub use advisories::{Advisories, read as read_database};
 pub use context::{Context, malformed_ignore};
+pub use evidence::streams;
 pub use files::{read_at_most, read_file};
 pub use packages::{PackageCache, PackageList};
 

@@ -1,11 +1,16 @@
 //! What goes between the engine and its worker: a request and answers one way, events the other, each
 //! one line of JSON.
 
+use std::os::fd::{AsFd as _, OwnedFd};
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::super::run::wire::Sealed;
+use super::super::{
+    run::wire::Sealed,
+    store::{PruneOptions, Pruned},
+};
 use crate::{
     engine::{BuildError, BuildEvent, BuildPlan, StepFailure, StepState},
     finding::{Finding, Lint, LintLevel, Location},
@@ -28,6 +33,16 @@ pub(super) struct Request {
     pub(super) namespaces: bool,
     /// why not, or what is weaker
     pub(super) note: Option<String>,
+    /// nothing is built: the cache directory of the plan is pruned
+    pub(super) prune: Option<Prune>,
+}
+
+/// What may stay in a cache directory.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Prune {
+    pub(super) options: PruneOptions,
+    /// seconds since 1970
+    pub(super) now: i64,
 }
 
 /// From the engine, after the request.
@@ -92,6 +107,20 @@ pub(super) enum Message {
     },
     /// there is none
     Failed(Failure),
+    /// the cache was pruned
+    Pruned(Pruned),
+}
+
+/// Takes what is in a pipe; one that has ended is `None`.
+pub(super) fn take(pipe: &mut Option<OwnedFd>, into: &mut Vec<u8>) {
+    let mut piece = vec![0; 64 << 10];
+    let Some(fd) = pipe else { return };
+    match rustix::io::read(fd.as_fd(), &mut piece) {
+        Ok(0) => *pipe = None,
+        Ok(count) => into.extend_from_slice(piece.get(..count).unwrap_or_default()),
+        Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+        Err(_) => *pipe = None,
+    }
 }
 
 /// A [`BuildEvent`].
