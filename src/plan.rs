@@ -83,6 +83,8 @@ pub struct ScanPlan {
     pub max_age: i64,
     /// least severity of an erratum that fails the rule about vulnerabilities; Important when absent
     pub fails_from: Option<Severity>,
+    /// vulnerabilities that no advisory mends are left out
+    pub only_fixed: bool,
     /// whether the project needs privileges, when the user says so
     pub privileged: Option<bool>,
 }
@@ -207,6 +209,7 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         .and_then(|version| Tag::next_build(version.as_str(), NO_TAGS).ok());
     let advisories = value(&scan.advisories);
     let fails_from = advisories.as_ref().and_then(fails_from);
+    let only_fixed = advisories.as_ref().and_then(|own| value(&own.only_fixed));
     let max_age = advisories.and_then(|advisories| value(&advisories.max_age));
     ScanPlan {
         image: config.scan.clone(),
@@ -230,6 +233,7 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         anchor: anchor(config),
         max_age: max_age.map_or(DEFAULT_MAX_AGE, |days| i64::from(days.0)),
         fails_from,
+        only_fixed: only_fixed.unwrap_or(false),
         privileged: project.and_then(|project| value(&project.privileged)),
     }
 }

@@ -30,6 +30,9 @@ pub struct PolicyArgs {
     /// important, moderate or low; important when absent
     #[arg(long, value_name = "SEVERITY")]
     pub severity_cutoff: Option<String>,
+    /// Leave out vulnerabilities that no advisory mends; they lower no grade and fail nothing
+    #[arg(long)]
+    pub only_fixed: bool,
     /// what it is compared with
     #[command(flatten)]
     pub compare: CompareArgs,

@@ -308,6 +308,8 @@ section! {
         /// Least severity of an unapplied erratum that fails `free_of_critical_vulnerabilities`:
         /// `critical`, `important` (the default), `moderate` or `low`; the grade does not change
         "severity-cutoff" severity_cutoff: Severity,
+        /// Leave out vulnerabilities that no advisory mends
+        "only-fixed" only_fixed: bool,
     } required []
 }
 
