@@ -373,7 +373,7 @@ fn vary(judge: &Judge, golden: &[Line], dice: &mut Dice) -> (Vec<Line>, Vec<Stri
         match dice.below(14) {
             0 => line.release.push_str("~1"),
             1 => line.release.push_str(".1"),
-            2 => line.version = "0".to_owned(),
+            2 => "0".clone_into(&mut line.version),
             3 => line.version.insert(0, '9'),
             4 => line.epoch = None,
             5 => line.epoch = Some(line.epoch.unwrap_or(0) + 1),

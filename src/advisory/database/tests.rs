@@ -119,11 +119,11 @@ fn sample() -> Contents {
         verified: Verified {
             sha256: 1,
             unnamed: 2,
-            signed: 3,
-            unchecked: 4,
+            signed: 1,
+            unchecked: 1,
         },
-        signers: [text("0123456789ABCDEF")].into(),
-        unknown_signers: [text("FEDCBA9876543210")].into(),
+        signers: [text("A")].into(),
+        unknown_signers: [text("B")].into(),
         vex: None,
         unread: [(text("2024/rhsa-2024_1.json"), text("line 1"))].into(),
     };

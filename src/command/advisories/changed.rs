@@ -82,15 +82,18 @@ fn tell_stale(intake: &mut Intake<'_>, lists: &Lists, fetched: &[String]) {
 /// What lies beside a document, in the order in which it is fetched.
 const ENDS: [&str; 3] = ["", ".sha256", ".asc"];
 
+/// A document, its checksum and its signature, as far as they are there.
+type Parts = Vec<Option<Vec<u8>>>;
+
 /// Each document with its checksum and signature.
 fn fetch(site: &Site, intake: &mut Intake<'_>, places: &[String]) -> Result<(), Error> {
     let with_ends = |path: &String| ENDS.map(|end| format!("{path}{end}"));
     let paths: Vec<String> = places.iter().flat_map(with_ends).collect();
     let bar = intake.console.bytes("fetching changed advisories");
     let total = places.len() as u64;
-    let limit = |path: &str| match path {
-        path if path.ends_with(".sha256") => MAX_WORD,
-        path if path.ends_with(".asc") => MAX_SIGNATURE,
+    let limit = |path: &str| match path.rsplit_once('.') {
+        Some((_, "sha256")) => MAX_WORD,
+        Some((_, "asc")) => MAX_SIGNATURE,
         _ => MAX_DOCUMENT,
     };
     let mut places = places.iter().zip(1..);
@@ -117,9 +120,7 @@ fn fetch(site: &Site, intake: &mut Intake<'_>, places: &[String]) -> Result<(), 
 
 /// What is larger than it may be is a fault of that document alone; whatever else fails is the
 /// source's.
-fn whole(
-    parts: Vec<Result<Document, SourceError>>,
-) -> Result<Result<Vec<Option<Vec<u8>>>, String>, Error> {
+fn whole(parts: Vec<Result<Document, SourceError>>) -> Result<Result<Parts, String>, Error> {
     let mut bytes = Vec::new();
     for part in parts {
         match part {
@@ -141,7 +142,7 @@ fn refuse(intake: &mut Intake<'_>, path: &str, reason: &str) -> Result<(), Error
     Ok(())
 }
 
-fn take(intake: &mut Intake<'_>, path: &str, parts: Vec<Option<Vec<u8>>>) -> Result<(), Error> {
+fn take(intake: &mut Intake<'_>, path: &str, parts: Parts) -> Result<(), Error> {
     let [document, sum, signature] = parts.try_into().unwrap_or_default();
     let Some(bytes) = document else {
         intake.skip(path, "the feed lists it and has none");
