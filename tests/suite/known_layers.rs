@@ -42,7 +42,7 @@ USER root
 COPY licenses /licenses
 COPY --from=build /out /opt/out
 COPY --link key.pem /opt/
-RUN echo changed >>/etc/os-release && rm -f /etc/redhat-release && chmod 4755 /bin/busybox
+RUN echo changed >>/etc/os-release && rm -f /etc/redhat-release && chmod 4755 /usr/bin/coreutils
 RUN true
 WORKDIR /opt
 RUN rm -rf /opt/out && mkdir /opt/out && echo new >/opt/out/new
