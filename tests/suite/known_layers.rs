@@ -157,7 +157,7 @@ fn no_layer_of_what_was_just_built_is_opened_and_nothing_is_missed() {
     let read = image.scan(None);
     assert_eq!(image.opened(), read.layers.len());
     assert_eq!(format!("{known:?}"), format!("{read:?}"));
-    assert!(matches!(&read.packages, Fact::Known(packages) if packages.list.len() > 5));
+    assert!(matches!(&read.packages, Fact::Known(packages) if !packages.list.is_empty()));
     assert!(matches!(&read.modified, Fact::Known(problems) if !problems.is_empty()));
     assert_eq!(read.secrets.len(), 1);
     // Built again out of the cache.
