@@ -11,9 +11,10 @@ pub use words::describe;
 use indexmap::IndexMap;
 
 use crate::{
+    advisory::Severity,
     config::{
-        Config, EngineChoice, Exemption, FailOn, ImageConfig, Listed, Map, Network, Origin,
-        RuleName, Setting, Sourced, Stage,
+        self, Advisories, Config, EngineChoice, Exemption, FailOn, ImageConfig, Listed, Map,
+        Network, Origin, RuleName, Setting, Sourced, Stage,
     },
     engine::BuildPlan,
     oci::{Platform, Reference, Tag},
@@ -34,6 +35,8 @@ pub struct Plan {
     pub engine: Sourced<EngineChoice>,
     /// how the image is assessed
     pub scan: ScanPlan,
+    /// the image that was built goes to the Docker Engine too
+    pub load: bool,
     /// where the accepted image goes; `None` when it is not pushed
     pub push: Option<PushPlan>,
     /// registry and repository, without tag
@@ -75,8 +78,8 @@ pub struct ScanPlan {
     pub fail_on: FailOn,
     /// most days that the advisory data may be old
     pub max_age: i64,
-    /// Important errata do not fail the rule about vulnerabilities
-    pub critical_only: bool,
+    /// least severity of an erratum that fails the rule about vulnerabilities; Important when absent
+    pub fails_from: Option<Severity>,
     /// whether the project needs privileges, when the user says so
     pub privileged: Option<bool>,
 }
@@ -104,6 +107,7 @@ fn plan_image(config: &Config, image: &ImageConfig) -> Plan {
         stages: config.stages.clone(),
         build: build_plan(config, image, name.as_ref(), &scan.tags),
         engine: engine.unwrap_or_else(default),
+        load: build.and_then(|build| value(&build.load)) == Some(true),
         scan,
         push: push::push_plan(
             config,
@@ -142,6 +146,7 @@ fn build_plan(
     let name_of = |tag: &Tag| name.map(|name| format!("{name}:{tag}"));
     Some(BuildPlan {
         root: config.root.clone(),
+        checkout: config.checkout.clone(),
         context: image.context.value.clone(),
         dockerfile: image.dockerfile.as_ref()?.value.clone(),
         target: value(&build.target),
@@ -198,9 +203,7 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         .as_ref()
         .and_then(|version| Tag::next_build(version.as_str(), NO_TAGS).ok());
     let advisories = value(&scan.advisories);
-    let critical_only = advisories
-        .as_ref()
-        .and_then(|advisories| value(&advisories.critical_only));
+    let fails_from = advisories.as_ref().and_then(fails_from);
     let max_age = advisories.and_then(|advisories| value(&advisories.max_age));
     ScanPlan {
         image: config.scan.clone(),
@@ -222,9 +225,22 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         baseline: baseline::plan(config, &scan),
         fail_on: value(&scan.fail_on).unwrap_or_default(),
         max_age: max_age.map_or(DEFAULT_MAX_AGE, |days| i64::from(days.0)),
-        critical_only: critical_only.unwrap_or(false),
+        fails_from,
         privileged: project.and_then(|project| value(&project.privileged)),
     }
+}
+
+/// The least severity that fails; `critical-only` is the cutoff `critical`.
+fn fails_from(advisories: &Advisories) -> Option<Severity> {
+    if value(&advisories.critical_only) == Some(true) {
+        return Some(Severity::Critical);
+    }
+    value(&advisories.severity_cutoff).map(|cutoff| match cutoff {
+        config::Severity::Low => Severity::Low,
+        config::Severity::Moderate => Severity::Moderate,
+        config::Severity::Important => Severity::Important,
+        config::Severity::Critical => Severity::Critical,
+    })
 }
 
 /// What is known of the tags that exist.

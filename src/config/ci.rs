@@ -89,6 +89,9 @@ section! {
         "wait-for-processing" wait_for_processing: bool,
         /// What the results are filed under; `plimsoll/` and the path of the Dockerfile when absent
         "category" category: String,
+        /// Directory of the checkout, which locations in reports are relative to; the top of the git
+        /// checkout when absent
+        "checkout-path" checkout_path: PathBuf,
         /// Ref that the results are of; only with `sha`
         "ref" reference: String,
         /// Commit that the results are of; only with `ref`

@@ -28,6 +28,10 @@ pub struct PolicyArgs {
     /// `free_of_critical_vulnerabilities` fails on Critical errata alone, not on Important ones
     #[arg(long)]
     pub critical_only: bool,
+    /// Least severity of an erratum that fails `free_of_critical_vulnerabilities`: critical,
+    /// important, moderate or low; important when absent
+    #[arg(long, value_name = "SEVERITY")]
+    pub severity_cutoff: Option<String>,
     /// what it is compared with
     #[command(flatten)]
     pub compare: CompareArgs,

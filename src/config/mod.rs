@@ -17,6 +17,7 @@ mod cli_compare;
 mod cli_help;
 mod cli_init;
 mod cli_push;
+mod conventions;
 mod decode;
 mod effective;
 mod environment;
@@ -31,13 +32,15 @@ mod resolve;
 mod schema;
 mod secrets;
 mod section;
+mod severity;
 mod sourced;
 mod stages;
+mod switches;
 mod texts;
 mod tree;
 mod values;
 
-pub use amounts::amount_of_bytes;
+pub use amounts::{Span, amount_of_bytes};
 pub use ci::{Ci, CiConfig, When};
 pub use cli::Cli;
 pub use decode::Map;
@@ -52,7 +55,9 @@ pub use lists::{Joined, Tags};
 pub use load::{FILE_NAMES, MAX_FILE, decode};
 pub use resolve::load;
 pub use schema::schema;
+pub use severity::Severity;
 pub use sourced::{Listed, Mark, Origin, Setting, Sourced};
+pub use switches::unverified;
 pub use values::{
     Catalog, Days, EngineChoice, FailOn, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tree,
 };

@@ -1,6 +1,10 @@
 //! Engines: Dockerfile in, OCI layout out.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -29,8 +33,11 @@ pub use ssh_keys::{KeyAgents, serve_keys};
 /// Everything a build needs; paths are absolute and were checked to lie where they may.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct BuildPlan {
-    /// repository root; locations are relative to it
+    /// repository root
     pub root: PathBuf,
+    /// top of the checkout, which holds the root and which locations are relative to; the root when
+    /// empty
+    pub checkout: PathBuf,
     /// context directory
     pub context: PathBuf,
     /// Dockerfile
@@ -77,6 +84,17 @@ pub struct BuildPlan {
     pub limits: Limits,
     /// file for the graph in `BuildKit`'s LLB; of the embedded engine alone
     pub dump_llb: Option<PathBuf>,
+}
+
+impl BuildPlan {
+    /// What locations are relative to.
+    pub fn top(&self) -> &Path {
+        if self.checkout.as_os_str().is_empty() {
+            &self.root
+        } else {
+            &self.checkout
+        }
+    }
 }
 
 /// Bounds on one step; none unless set.

@@ -193,8 +193,8 @@ pub struct Request<'a> {
     pub advisories: &'a Advisories,
     /// most days that they may be old
     pub max_age: i64,
-    /// Important ones do not fail the image
-    pub critical_only: bool,
+    /// least severity that fails the image
+    pub fails_from: Severity,
     /// look up whether the base image of today has the fixes that are missing
     pub current_base: bool,
 }
@@ -233,15 +233,10 @@ pub fn subject(
         }
         Fact::Unmet(reason) => tracing::info!(reason, "base image not known"),
     }
-    let least = if request.critical_only {
-        Severity::Critical
-    } else {
-        Severity::Important
-    };
     let mut advisories = request.advisories.facts(
         PackageList::of(image.descriptor.digest(), &inventory),
         request.max_age,
-        least,
+        request.fails_from,
     );
     if let Fact::Known(facts) = &mut advisories
         && request.current_base

@@ -30,7 +30,7 @@ mod secrets;
 mod sparse;
 mod tar;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tree;
 mod verify;
 mod walk;

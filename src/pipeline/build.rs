@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use tempfile::TempDir;
 
 use super::{
-    Done, Tools,
+    Done, Tools, load,
     recipe::{Recipe, dedup},
     scan::{Target, judged, scan_images},
 };
@@ -42,6 +42,11 @@ pub(super) fn build_and_scan(
         "built {} with {} in {seconds:.1} s",
         made.digest, made.engine
     ));
+    if plan.load
+        && let Err(error) = load::load(&made, &build.names, tools)
+    {
+        return build_failed(plan, recipe, tools, error);
+    }
     let mut report = recipe.report(
         if scan {
             ReportKind::Scan

@@ -32,7 +32,7 @@ impl Recipe {
                 from: None,
             });
         };
-        let file = relative(&build.dockerfile, &build.root);
+        let file = relative(&build.dockerfile, build.top());
         let bytes = gather::read_file(&build.dockerfile).map_err(|error| Error::Usage {
             what: format!("Dockerfile {file}: {error}"),
             hint: Some("name another with `--file` or `build.dockerfile`".to_owned()),
@@ -41,7 +41,7 @@ impl Recipe {
         let (dockerfile, faults) = Dockerfile::read(&file, &text);
         if let Some((path, fault)) = gather::malformed_ignore(&build.context, &build.dockerfile) {
             return Err(Error::Usage {
-                what: format!("{}: {fault}", relative(&path, &build.root)),
+                what: format!("{}: {fault}", relative(&path, build.top())),
                 hint: None,
             });
         }

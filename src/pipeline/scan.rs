@@ -4,6 +4,7 @@ use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use super::{Done, Tools, note_tag, push, recipe::Recipe};
 use crate::{
+    advisory::Severity,
     check,
     error::{Error, ExitCode},
     gather::{self, Opened, Request},
@@ -213,7 +214,7 @@ fn request<'a>(
         privileged: plan.scan.privileged.unwrap_or(false),
         advisories: tools.advisories,
         max_age: plan.scan.max_age,
-        critical_only: plan.scan.critical_only,
+        fails_from: plan.scan.fails_from.unwrap_or(Severity::Important),
         current_base: target.current_base,
     }
 }

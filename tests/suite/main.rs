@@ -30,6 +30,8 @@ mod init;
 mod inventory;
 mod known_layers;
 mod layers;
+mod leaks;
+mod loading;
 mod pulling;
 mod pushing;
 mod reports;

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::advisories;
 use crate::support::{
-    Ran, command, has_program,
+    FORMATS, Ran, command, has_program,
     image::{Image, Layer},
     plimsoll_with, skipped,
 };
@@ -121,21 +121,6 @@ fn report(folder: &Path, name: &str) -> String {
 fn json(folder: &Path, name: &str) -> Value {
     serde_json::from_str(&report(folder, name)).unwrap()
 }
-
-const FORMATS: [&str; 12] = [
-    "json",
-    "sarif",
-    "junit",
-    "markdown",
-    "github",
-    "gitlab-container-scanning",
-    "spdx",
-    "cyclonedx",
-    "cyclonedx-vex",
-    "openvex",
-    "html",
-    "badge",
-];
 
 /// Every format of one scan, below `out/`.
 fn scan(folder: &Path, image: &str, more: &[&str]) -> Ran {

@@ -2,6 +2,7 @@
 
 use crate::{
     ci::github::oidc,
+    command::logins,
     config::{Config, Environment},
     progress::Console,
     registry::{
@@ -35,7 +36,10 @@ pub(in crate::command) fn with_identity(
         .collect();
     registries.sort_unstable();
     registries.dedup();
-    let http = RegistryOptions::default();
+    let http = RegistryOptions {
+        certificate_dirs: logins::certificate_dirs(environment),
+        ..RegistryOptions::default()
+    };
     for registry in registries {
         match oidc::login(&source, audience, registry, user, &http) {
             Ok(login) => {

@@ -118,7 +118,7 @@ fn accepted(source: &dyn ImageSource) -> Accepted {
         privileged: false,
         advisories: &advisories,
         max_age: 7,
-        critical_only: false,
+        fails_from: plimsoll::advisory::Severity::Important,
         current_base: false,
     };
     let options = ScanOptions::default();

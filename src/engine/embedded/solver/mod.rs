@@ -238,7 +238,7 @@ fn check_platforms(job: &Job) -> Result<(), BuildError> {
 fn lower(job: &Job, bases: &Bases<'_>) -> Result<Graph, BuildError> {
     let plan = &job.plan;
     let text = read(&plan.dockerfile)?;
-    let file = shown(&plan.dockerfile, &plan.root);
+    let file = shown(&plan.dockerfile, plan.top());
     let mut args = plan.args.clone();
     if let Some(epoch) = plan.source_date_epoch {
         args.entry("SOURCE_DATE_EPOCH".to_owned())
@@ -262,7 +262,7 @@ fn lower(job: &Job, bases: &Bases<'_>) -> Result<Graph, BuildError> {
 /// Writes the graph as LLB, whole or not at all.
 fn dump_llb(job: &Job, graph: &Graph, path: &Path) -> Result<(), BuildError> {
     use std::io::Write as _;
-    let file = shown(&job.plan.dockerfile, &job.plan.root);
+    let file = shown(&job.plan.dockerfile, job.plan.top());
     let bytes = frontend::dump_llb(graph, &file).map_err(|refusals| refused(job, &refusals))?;
     let write = || {
         let directory = path.parent().unwrap_or(Path::new("/"));
