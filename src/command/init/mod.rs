@@ -15,12 +15,12 @@ use std::{
 
 use dialoguer::{Confirm, Input};
 
+use super::signals::Signals;
 use crate::{
     config::cli::{CiKind, InitArgs},
     error::Error,
     oci::{Reference, Tag},
 };
-use super::signals::Signals;
 use detect::{Found, Image};
 use files::{Answers, Named, NewFile};
 
