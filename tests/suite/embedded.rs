@@ -559,6 +559,19 @@ fn public_binary(dir: &Path) -> PathBuf {
 }
 
 fn as_user(project: &Project, id: u32) -> Ran {
+    let build = [
+        "build",
+        "--engine",
+        "embedded",
+        "--output",
+        "out",
+        "--progress",
+        "plain",
+    ];
+    user_runs(project, id, &build)
+}
+
+fn user_runs(project: &Project, id: u32, args: &[&str]) -> Ran {
     let binary = public_binary(project.dir.path());
     let mut command = Command::new("setpriv");
     command
@@ -569,15 +582,7 @@ fn as_user(project: &Project, id: u32) -> Ran {
         ])
         .arg("--")
         .arg(binary)
-        .args([
-            "build",
-            "--engine",
-            "embedded",
-            "--output",
-            "out",
-            "--progress",
-            "plain",
-        ])
+        .args(args)
         .arg("--cache-dir")
         .arg(project.path("cache"))
         .current_dir(project.dir.path())
@@ -621,7 +626,8 @@ fn a_user_with_subordinate_ids_builds_with_other_owners() {
     if !root("subordinate ids") || !has_program("setpriv") || !has_program("newuidmap") {
         return;
     }
-    let steps = "RUN touch /owned && chmod 600 /owned\nUSER bob\nRUN test \"$(id -u)\" = 1000\n";
+    let steps = "RUN touch /owned && chmod 600 /owned && mkdir -m 777 /shared\nUSER bob\n\
+                 RUN test \"$(id -u)\" = 1000 && mkdir -m 700 /shared/own && touch /shared/own/x\n";
     let Some(project) = Project::new("subordinate ids", steps) else {
         return;
     };
@@ -631,10 +637,19 @@ fn a_user_with_subordinate_ids_builds_with_other_owners() {
         .status();
     assert!(made.unwrap().success());
     let ran = as_user(&project, 54_322);
+    let pruned = user_runs(&project, 54_322, &["cache", "prune"]);
     let gone = Command::new("userdel").arg(name).status();
     assert!(gone.unwrap().success());
     if allowed(&ran) {
         assert!(!ran.stderr.contains("one user id"), "{ran}");
+        // Also what belongs to ids that are not the user's own.
+        assert_eq!(pruned.code, 0, "{pruned}");
+        assert!(!pruned.stderr.contains("could not be removed"), "{pruned}");
+        let trees = fs::read_dir(project.path("cache/trees")).unwrap();
+        let left: Vec<_> = trees
+            .flat_map(|kind| fs::read_dir(kind.unwrap().path()).unwrap())
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
     }
     project.assert_nothing_is_left("as a user");
 }

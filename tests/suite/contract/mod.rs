@@ -209,16 +209,10 @@ fn a_real_buildkit_gives_the_recorded_answers() {
 }
 
 /// Cases that this engine answers differently, and why that stays.
-const KNOWN: &[(&str, &str)] = &[
-    (
-        "run-capabilities",
-        "CAP_MKNOD is not given to real root: no control group forbids the devices it could make",
-    ),
-    (
-        "run-device-made",
-        "a step cannot make devices, and a layer with one would be refused",
-    ),
-];
+const KNOWN: &[(&str, &str)] = &[(
+    "run-device-made",
+    "a layer with a device is refused by name",
+)];
 
 #[test]
 fn the_embedded_engine_makes_the_images_that_buildkit_makes() {

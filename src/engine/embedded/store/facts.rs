@@ -18,7 +18,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, blobs, error::StoreError, lock::Run, records};
+use super::{
+    Store, blobs,
+    error::StoreError,
+    lock::{Lock, Run},
+    records,
+};
 use crate::{
     inventory::{LayerKey, LayerMemory, Recorded},
     oci::{Digest, sha256},
@@ -90,6 +95,8 @@ fn keep(
     if let Some(parent) = path.parent() {
         std::fs::create_dir_all(parent).map_err(StoreError::io(parent))?;
     }
+    // Of two who note the same layer at once, file and record of one must stay.
+    let _turn = Lock::exclusive(&root.join("locks/facts"))?;
     std::fs::rename(made, &path).map_err(StoreError::io(&path))?;
     // The renaming itself may count as a change of the inode.
     let seal = Seal::of(&file, sha256(facts)).map_err(StoreError::io(&path))?;

@@ -75,6 +75,11 @@ impl Store {
         for part in ["blobs/sha256", "records", "trees", "mounts", "tmp", "locks"] {
             let path = root.join(part);
             std::fs::create_dir_all(&path).map_err(StoreError::io(&path))?;
+            // Files there are as a step leaves them: devices, set-user-ID programs of root.
+            if matches!(part, "trees" | "mounts" | "tmp") {
+                let mode = rustix::fs::Mode::from_raw_mode(0o700);
+                let _ = rustix::fs::chmod(path.as_path(), mode);
+            }
         }
         let run = lock::Run::start(&root)?;
         let (ids, owners) = snapshot::owners();

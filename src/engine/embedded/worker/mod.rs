@@ -15,6 +15,7 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 mod detect;
 mod idmap;
 pub(super) mod parent;
+mod pipe;
 mod protocol;
 mod prune;
 mod serve;

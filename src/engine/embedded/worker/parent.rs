@@ -14,7 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
     SETUP, WORKER, detect, idmap,
-    protocol::{Answer, LONGEST, Message, Request, SealedLogin, take},
+    pipe::take,
+    protocol::{Answer, LONGEST, Message, Request, SealedLogin},
     setup::{PLAIN, ROOT, USER},
 };
 use crate::{

@@ -1,8 +1,6 @@
 //! What goes between the engine and its worker: a request and answers one way, events the other, each
 //! one line of JSON.
 
-use std::os::fd::{AsFd as _, OwnedFd};
-
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -109,18 +107,6 @@ pub(super) enum Message {
     Failed(Failure),
     /// the cache was pruned
     Pruned(Pruned),
-}
-
-/// Takes what is in a pipe; one that has ended is `None`.
-pub(super) fn take(pipe: &mut Option<OwnedFd>, into: &mut Vec<u8>) {
-    let mut piece = vec![0; 64 << 10];
-    let Some(fd) = pipe else { return };
-    match rustix::io::read(fd.as_fd(), &mut piece) {
-        Ok(0) => *pipe = None,
-        Ok(count) => into.extend_from_slice(piece.get(..count).unwrap_or_default()),
-        Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-        Err(_) => *pipe = None,
-    }
 }
 
 /// A [`BuildEvent`].

@@ -168,3 +168,18 @@ fn two_runs_unpack_into_one_directory() {
         }
     });
 }
+
+#[test]
+fn nobody_else_reaches_what_steps_leave() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("mounts")).unwrap();
+    let _store = Store::open(dir.path(), SnapshotMode::Copy).unwrap();
+    for part in ["trees", "mounts", "tmp"] {
+        let mode = fs::metadata(dir.path().join(part))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o7777, 0o700, "{part}");
+    }
+}

@@ -107,6 +107,23 @@ fn facts_that_were_touched_or_come_from_elsewhere_are_not_believed() {
 }
 
 #[test]
+fn who_notes_the_same_layer_at_once_leaves_what_is_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), SnapshotMode::Copy).unwrap();
+    let layer = make(&store, &[], |root| fs::write(root.join("a"), "a").unwrap());
+    let known = KeptFacts::of(dir.path());
+    let bytes = known.recall(&key(&layer)).unwrap();
+    for _ in 0..30 {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| known.keep(&key(&layer), &bytes));
+            }
+        });
+        assert_eq!(known.recall(&key(&layer)).as_ref(), Some(&bytes));
+    }
+}
+
+#[test]
 fn facts_are_pruned_and_leave_no_litter() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), SnapshotMode::Copy).unwrap();
