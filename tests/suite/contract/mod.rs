@@ -161,10 +161,13 @@ fn wanted() -> Vec<Case> {
 
 #[test]
 fn there_are_enough_cases_and_each_has_an_answer() {
+    if case::made_up() {
+        return;
+    }
     let cases = case::all();
     let names: std::collections::BTreeSet<_> = cases.iter().map(|case| &case.name).collect();
     assert_eq!(names.len(), cases.len(), "two cases have one name");
-    assert!(cases.len() >= 150, "{} cases", cases.len());
+    assert!(cases.len() >= 1000, "{} cases", cases.len());
     let expected = expected();
     for name in names {
         assert!(expected.contains_key(name), "{name} was not recorded");
@@ -267,6 +270,13 @@ fn the_embedded_engine_makes_the_images_that_buildkit_makes() {
         wrong.len()
     );
     eprintln!("refused:\n{}", refused.join("\n"));
+    if case::made_up() {
+        let names: Vec<&str> = wrong
+            .iter()
+            .filter_map(|text| text.lines().next())
+            .collect();
+        fs::write(case::directory("different"), names.join("\n")).unwrap();
+    }
     assert!(
         wrong.is_empty(),
         "{} differ:\n{}",
