@@ -9,6 +9,7 @@
 mod bases;
 mod case;
 mod hostile;
+mod llb;
 mod tree;
 
 use std::{
@@ -196,7 +197,11 @@ fn a_real_buildkit_gives_the_recorded_answers() {
         let registry = RegistryOptions::default();
         connect(EngineChoice::BuildKit, &environment, &registry).unwrap()
     };
-    let answers = run(&cases, &bases, 4, &engine, &|plan| plan.no_cache = true);
+    // Of two builds at once, BuildKit gives one the files of the other when they are alike.
+    let threads = if case::made_up() { 4 } else { 1 };
+    let answers = run(&cases, &bases, threads, &engine, &|plan| {
+        plan.no_cache = true;
+    });
     if std::env::var("PLIMSOLL_CONTRACT_RECORD").is_ok_and(|value| value == "1") {
         return record(&cases, &answers);
     }
@@ -220,6 +225,27 @@ const KNOWN: &[(&str, &str)] = &[
     (
         "run-device-made",
         "a step cannot make devices, and a layer with one would be refused",
+    ),
+    (
+        "it-network-host",
+        "BuildKit asks for an entitlement, which its caller gives; here there is none to ask for",
+    ),
+    (
+        "src-archive-opaque",
+        "a member of the name .wh..wh..opq would delete files in the image, and is refused",
+    ),
+    (
+        "src-archive-whiteouts",
+        "a member of the name .wh.* would delete files in the image, and is refused",
+    ),
+    (
+        "syn-check-error",
+        "BuildKit's build checks are not made; what Plimsoll has to say it says by itself",
+    ),
+    ("syn-check-bad", "`# check` is not read"),
+    (
+        "tree-names-not-utf8",
+        "BuildKit's protocol for contexts cannot say such names",
     ),
 ];
 

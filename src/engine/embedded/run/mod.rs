@@ -199,6 +199,7 @@ impl StepRunner {
             mounts,
             alone,
             file_size: self.limits.disk,
+            hostname: step.hostname.clone(),
         })
     }
 
