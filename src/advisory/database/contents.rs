@@ -81,7 +81,9 @@ impl Contents {
         }
         let id = advisory.id.clone();
         let mut rows = advisory.rows;
-        rows.iter_mut().for_each(|row| self.pool.share(row));
+        for row in &mut rows {
+            self.pool.share(row);
+        }
         rows.shrink_to_fit();
         let advisory = Advisory {
             rows,
