@@ -96,7 +96,7 @@ fn image(documents: &[Advisory]) -> (Evidence, Vec<Installed>) {
         };
         Installed {
             nevra: Nevra {
-                name: row.name.clone(),
+                name: row.name.to_string(),
                 epoch: Some(row.fixed.epoch),
                 version: row.fixed.version.clone(),
                 release,

@@ -1,6 +1,6 @@
 //! The words of an advisory: id, severity, rows.
 
-use std::{cmp::Ordering, collections::BTreeSet, fmt, str::FromStr};
+use std::{cmp::Ordering, collections::BTreeSet, fmt, str::FromStr, sync::Arc};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -258,17 +258,18 @@ impl fmt::Display for FixedEvr {
     }
 }
 
-/// One fixed package of an advisory, its architectures folded.
+/// One fixed package of an advisory, its architectures folded. There are more than a million, of few
+/// texts, so those are shared.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Row {
     /// name of the binary package
-    pub name: String,
+    pub name: Arc<str>,
     /// `name:stream` for packages of a module
-    pub module: Option<String>,
+    pub module: Option<Arc<str>>,
     /// CPE of the product it was shipped in, as the document writes it
-    pub cpe: String,
+    pub cpe: Arc<str>,
     /// first version that has the fix
-    pub fixed: FixedEvr,
+    pub fixed: Arc<FixedEvr>,
     /// architectures it was shipped for
     pub arches: ArchSet,
 }

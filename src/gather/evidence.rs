@@ -57,7 +57,9 @@ pub(super) fn evidence(inventory: &Inventory) -> Found {
         let Some(of_layer) = found.layers.get_mut(layer.0 as usize) else {
             continue;
         };
-        if path.as_bytes().starts_with(b"/etc/dnf/modules.d/") {
+        let plain = path.as_bytes();
+        let plain = plain.strip_prefix(b"/").unwrap_or(plain);
+        if plain.starts_with(b"etc/dnf/modules.d/") {
             found
                 .streams
                 .extend(streams(&String::from_utf8_lossy(content)));

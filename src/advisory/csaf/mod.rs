@@ -332,11 +332,11 @@ fn rows_of(
         }
         None => title_modules.iter().cloned().map(Some).collect(),
     };
-    let row = |module| Row {
-        name: rpm.name.clone(),
-        module,
-        cpe: shortened(cpe),
-        fixed: rpm.fixed.clone(),
+    let row = |module: Option<String>| Row {
+        name: rpm.name.as_str().into(),
+        module: module.map(Into::into),
+        cpe: shortened(cpe).into(),
+        fixed: rpm.fixed.clone().into(),
         arches: rpm.arches,
     };
     modules.into_iter().map(row).collect()

@@ -53,10 +53,10 @@ fn trees_of_any_shape_give_the_same_rows() {
         panic!("{:?}", nested.advisory.rows);
     };
     assert_eq!(
-        (row.name.as_str(), row.fixed.to_string().as_str()),
+        (&*row.name, row.fixed.to_string().as_str()),
         ("telnet", "1:0.17-65.el7_6")
     );
-    assert_eq!(row.cpe, "cpe:/o:redhat:rhel_aus:7.6::server");
+    assert_eq!(&*row.cpe, "cpe:/o:redhat:rhel_aus:7.6::server");
     assert_eq!(row.arches.names().collect::<Vec<_>>(), ["x86_64", "s390x"]);
     assert_eq!((nested.aside, nested.other, nested.faults.len()), (1, 0, 0));
 }

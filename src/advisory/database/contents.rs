@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::Origin;
+use super::{Origin, pool::Pool};
 use crate::advisory::{Advisory, AdvisoryId, CveId, EndOfLife, Vulnerability};
 
 /// What is known of one document.
@@ -66,6 +66,7 @@ pub struct Contents {
     pub(super) vulnerabilities: BTreeMap<CveId, VulnerabilityDocument>,
     pub(super) repositories: BTreeMap<String, BTreeSet<String>>,
     pub(super) ends: BTreeSet<EndOfLife>,
+    pub(super) pool: Pool,
 }
 
 impl Contents {
@@ -79,7 +80,13 @@ impl Contents {
             return change;
         }
         let id = advisory.id.clone();
+        let mut rows = advisory.rows;
+        for row in &mut rows {
+            self.pool.share(row);
+        }
+        rows.shrink_to_fit();
         let advisory = Advisory {
+            rows,
             revised,
             released: seconds(advisory.released),
             ..advisory

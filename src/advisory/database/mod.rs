@@ -12,6 +12,7 @@ mod check;
 mod contents;
 mod format;
 mod origin;
+mod pool;
 mod reader;
 mod unpack;
 mod vex;

@@ -15,10 +15,10 @@ fn at(text: &str) -> Timestamp {
 
 fn row(name: &str, module: Option<&str>, evr: &str, arch: &str) -> Row {
     Row {
-        name: name.to_owned(),
-        module: module.map(str::to_owned),
-        cpe: "cpe:/o:redhat:enterprise_linux:8::baseos".to_owned(),
-        fixed: FixedEvr::parse(evr).expect("an evr"),
+        name: name.into(),
+        module: module.map(Into::into),
+        cpe: "cpe:/o:redhat:enterprise_linux:8::baseos".into(),
+        fixed: FixedEvr::parse(evr).expect("an evr").into(),
         arches: ArchSet::of(arch).expect("an arch"),
     }
 }

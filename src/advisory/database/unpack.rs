@@ -6,18 +6,21 @@ use super::{
     Contents, Database, Document, RowRef,
     bytes::{record, sha256, time, u32_at},
     format::{DELETED, DOCUMENT, Section},
+    pool::Pool,
 };
 use crate::advisory::{Advisory, AdvisoryId, Row};
 
 impl<'a> Database<'a> {
     /// Everything the database holds.
     pub fn contents(&self) -> Contents {
-        let mut rows = self.rows_by_advisory();
+        let mut pool = Pool::default();
+        let mut rows = self.rows_by_advisory(&mut pool);
         let mut contents = Contents {
             source: self.source().to_owned(),
             as_of: self.as_of(),
             origin: self.origin(),
             ends: self.ends_of_life().into_iter().collect(),
+            pool,
             ..Contents::default()
         };
         let section = self.section(Section::Documents);
@@ -69,7 +72,10 @@ impl<'a> Database<'a> {
         let own = self
             .all_rows()
             .filter(|(_, row)| row.advisory == stored.number);
-        let mut rows: Vec<Row> = own.map(|(name, row)| self.row(name, row)).collect();
+        let mut pool = Pool::default();
+        let mut rows: Vec<Row> = own
+            .map(|(name, row)| self.row(name, row, &mut pool))
+            .collect();
         rows.sort();
         rows
     }
@@ -84,22 +90,22 @@ impl<'a> Database<'a> {
             .collect()
     }
 
-    fn rows_by_advisory(&self) -> Vec<Vec<Row>> {
+    fn rows_by_advisory(&self, pool: &mut Pool) -> Vec<Vec<Row>> {
         let mut rows = vec![Vec::new(); self.counts().advisories];
         for (name, row) in self.all_rows() {
             if let Some(of_advisory) = rows.get_mut(row.advisory as usize) {
-                of_advisory.push(self.row(name, row));
+                of_advisory.push(self.row(name, row, pool));
             }
         }
         rows
     }
 
-    fn row(&self, name: &str, row: RowRef) -> Row {
+    fn row(&self, name: &str, row: RowRef, pool: &mut Pool) -> Row {
         Row {
-            name: name.to_owned(),
-            module: self.module(row.module).map(str::to_owned),
-            cpe: self.cpe(row.cpe).to_owned(),
-            fixed: self.evr(row.evr),
+            name: pool.text(name),
+            module: self.module(row.module).map(|module| pool.text(module)),
+            cpe: pool.text(self.cpe(row.cpe)),
+            fixed: pool.evr(&self.evr(row.evr)),
             arches: row.arches,
         }
     }

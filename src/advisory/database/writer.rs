@@ -62,7 +62,7 @@ impl<'a> Numbers<'a> {
             held.flat_map(|vulnerability| &vulnerability.statements)
         };
         let mut evrs: Vec<_> = rows()
-            .map(|row| &row.fixed)
+            .map(|row| &*row.fixed)
             .chain(said().filter_map(|statement| statement.until.as_ref()))
             .collect::<BTreeSet<_>>()
             .into_iter()
@@ -70,10 +70,9 @@ impl<'a> Numbers<'a> {
         evrs.sort_by(|one, other| one.cmp_evr(other).then_with(|| one.cmp(other)));
         let of_repositories = contents.repositories.values().flatten();
         let cpes = rows()
-            .map(|row| &row.cpe)
-            .chain(said().map(|statement| &statement.cpe))
-            .chain(of_repositories)
-            .map(String::as_str);
+            .map(|row| &*row.cpe)
+            .chain(said().map(|statement| statement.cpe.as_str()))
+            .chain(of_repositories.map(String::as_str));
         Self {
             evr: evrs
                 .iter()
@@ -186,14 +185,11 @@ impl Writer {
     fn row(&mut self, advisory: usize, row: &Row, numbers: &Numbers<'_>) -> Result<(), TooMany> {
         let module = match &row.module {
             None => NO_MODULE,
-            Some(module) => u16_of("modules", numbers.modules[module.as_str()] + 1)?,
+            Some(module) => u16_of("modules", numbers.modules[&**module] + 1)?,
         };
-        self.u32(Section::Rows, u32_of("versions", numbers.evr[&row.fixed])?);
+        self.u32(Section::Rows, u32_of("versions", numbers.evr[&*row.fixed])?);
         self.u32(Section::Rows, u32_of("advisories", advisory)?);
-        self.u16(
-            Section::Rows,
-            u16_of("products", numbers.cpes[row.cpe.as_str()])?,
-        );
+        self.u16(Section::Rows, u16_of("products", numbers.cpes[&*row.cpe])?);
         self.u16(Section::Rows, module);
         self.u16(Section::Rows, row.arches.0);
         Ok(())

@@ -13,10 +13,10 @@ fn row(text: &str) -> Row {
     };
     let arches = arches.split(',').map(|arch| ArchSet::of(arch).expect(arch));
     Row {
-        name: name.to_owned(),
-        module: (module != "-").then(|| module.to_owned()),
-        cpe: format!("cpe:/{cpe}"),
-        fixed: FixedEvr::parse(evr).expect(evr),
+        name: name.into(),
+        module: (module != "-").then(|| module.into()),
+        cpe: format!("cpe:/{cpe}").into(),
+        fixed: FixedEvr::parse(evr).expect(evr).into(),
         arches: arches.fold(ArchSet::default(), ArchSet::union),
     }
 }

@@ -122,9 +122,9 @@ fn advisory(database: &Database<'_>, id: &str) -> Result<String, Error> {
     let mut rows = database.rows_of_advisory(id);
     rows.sort_by(|one, other| (&one.cpe, &one.name).cmp(&(&other.cpe, &other.name)));
     for row in rows {
-        if row.cpe != product {
+        if *row.cpe != product {
             let _ = writeln!(text, "\n{}", row.cpe);
-            product.clone_from(&row.cpe);
+            product = row.cpe.to_string();
         }
         let module = row
             .module
