@@ -76,10 +76,15 @@ pub struct ScanPlan {
     pub baseline: Option<BaselinePlan>,
     /// what makes the run fail
     pub fail_on: FailOn,
+    /// file that reports point at when no Dockerfile is known: the configuration, relative to the
+    /// repository
+    pub anchor: Option<String>,
     /// most days that the advisory data may be old
     pub max_age: i64,
     /// least severity of an erratum that fails the rule about vulnerabilities; Important when absent
     pub fails_from: Option<Severity>,
+    /// vulnerabilities that no advisory mends are left out
+    pub only_fixed: bool,
     /// whether the project needs privileges, when the user says so
     pub privileged: Option<bool>,
 }
@@ -204,6 +209,7 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         .and_then(|version| Tag::next_build(version.as_str(), NO_TAGS).ok());
     let advisories = value(&scan.advisories);
     let fails_from = advisories.as_ref().and_then(fails_from);
+    let only_fixed = advisories.as_ref().and_then(|own| value(&own.only_fixed));
     let max_age = advisories.and_then(|advisories| value(&advisories.max_age));
     ScanPlan {
         image: config.scan.clone(),
@@ -224,8 +230,10 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         base: value(&scan.base),
         baseline: baseline::plan(config, &scan),
         fail_on: value(&scan.fail_on).unwrap_or_default(),
+        anchor: anchor(config),
         max_age: max_age.map_or(DEFAULT_MAX_AGE, |days| i64::from(days.0)),
         fails_from,
+        only_fixed: only_fixed.unwrap_or(false),
         privileged: project.and_then(|project| value(&project.privileged)),
     }
 }
@@ -241,6 +249,12 @@ fn fails_from(advisories: &Advisories) -> Option<Severity> {
         config::Severity::Important => Severity::Important,
         config::Severity::Critical => Severity::Critical,
     })
+}
+
+/// The configuration file lies at the top of what it configures.
+fn anchor(config: &Config) -> Option<String> {
+    let name = config.file.as_ref()?.file_name()?;
+    name.to_str().map(str::to_owned)
 }
 
 /// What is known of the tags that exist.

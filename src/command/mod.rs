@@ -20,7 +20,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use console::{colored, console};
+use console::{colored, console, quotable};
 use days::{as_of, day_asked, documented};
 use verdict::verdict;
 
@@ -28,7 +28,7 @@ use crate::{
     advisory::grade::AsOf,
     check,
     config::{
-        self, Cli, Config, Environment, Words,
+        self, Cli, Config, Environment, Feeds, Words,
         cli::{AdvisoriesCommand, Command, ForArgs, ScanArgs},
     },
     engine::{Cancel, EngineEnvironment},
@@ -74,7 +74,7 @@ pub fn run(mut process: Process<'_>) -> ExitCode {
     match dispatch(&cli, &environment, process) {
         Ok(code) => code,
         Err(error) => {
-            say(&stderr, &error.render(color));
+            say(&stderr, &quotable(&error.render(color), &environment));
             let code = error.exit_code();
             deliver::early(&cli, &environment, (&directory, now), code);
             code
@@ -104,7 +104,15 @@ fn dispatch(
         Command::Advisories(command) => {
             let console = console(cli, environment, Vec::new(), &process);
             let now = (process.now)();
-            advisories::run(command, environment, &process.directory, now, &console)?.into_bytes()
+            let directory = &process.directory;
+            let feeds = match command {
+                AdvisoriesCommand::Update { .. } => {
+                    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+                    config::feeds(cli, environment, directory, today, &words())?
+                }
+                _ => Feeds::default(),
+            };
+            advisories::run(command, &feeds, environment, directory, now, &console)?.into_bytes()
         }
         Command::Cache(command) => {
             let now = (process.now)();
@@ -136,7 +144,7 @@ fn dispatch(
 fn usage(error: &clap::Error, environment: &Environment, process: &mut Process<'_>) -> ExitCode {
     let plain = error.render().to_string();
     if error.use_stderr() {
-        say(&process.stderr, plain.trim_end());
+        say(&process.stderr, &quotable(plain.trim_end(), environment));
         let place = (process.directory.as_path(), (process.now)());
         deliver::unread(&process.args, environment, place);
         return ExitCode::Usage;
@@ -199,7 +207,7 @@ fn stages(
         let mut text = plan::describe(&plans, &config.reports, cli.global.verbose > 0);
         let http = RegistryOptions::default();
         text += &deliver::plan(&config, environment, &console, &http, &plans);
-        write_out(process.stdout, text.as_bytes())?;
+        write_out(process.stdout, console.redact(&text).as_bytes())?;
         return Ok(ExitCode::Success);
     }
     if cli.global.verbose > 0 {

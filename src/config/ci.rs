@@ -40,7 +40,8 @@ impl Leaf for When {
             (_, Ok(false)) => Ok(Self::Never),
             (_, Err(_)) => {
                 let message = format!("`{}` is none of auto, true, false", text.escape_debug());
-                Err(Problem::new(message))
+                let help = "what an image says of itself goes by `labels`".to_owned();
+                Err(Problem::new(message).help(text.contains('=').then_some(help)))
             }
         }
     }

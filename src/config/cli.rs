@@ -17,7 +17,8 @@ pub use super::{
     cli_advisories::AdvisoriesCommand,
     cli_cache::{CacheCommand, PruneArgs},
     cli_ci::CiArgs,
-    cli_compare::{CompareArgs, ForArgs, PolicyArgs},
+    cli_compare::{CompareArgs, PolicyArgs},
+    cli_for::{ForArgs, ListArgs},
 };
 
 /// From a repository's Dockerfile to a certified container image.

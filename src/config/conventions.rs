@@ -59,11 +59,6 @@ pub(super) const REFUSED: &[Refused] = &[
         "the SBOM is a report: `report: cyclonedx=sbom.cdx.json`, or `spdx`",
     ),
     refused(
-        &["only-fixed", "ignore-unfixed"],
-        "true",
-        "the Container Health Index knows errata alone, and each has a fix; leave it out",
-    ),
-    refused(
         &["vex"],
         "",
         "Red Hat's VEX documents come with `plimsoll advisories update`; an exception of your own \

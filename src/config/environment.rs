@@ -289,6 +289,9 @@ impl Environment {
             "GITLAB_TOKEN",
             "CI_JOB_TOKEN",
             "CI_REGISTRY_PASSWORD",
+            "CI_DEPLOY_PASSWORD",
+            "CI_DEPENDENCY_PROXY_PASSWORD",
+            "SYSTEM_ACCESSTOKEN",
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
             "ACTIONS_RUNTIME_TOKEN",
         ];

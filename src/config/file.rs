@@ -290,8 +290,17 @@ section! {
 section! {
     /// Where advisories come from and how old they may be.
     pub struct Advisories {
-        /// Directory or address of the advisory feed
+        /// Feed that `plimsoll advisories update` takes advisories from: an address, a directory or an
+        /// archive; Red Hat's own when absent. `--from` wins
         "source" source: String,
+        /// The same of documents of single vulnerabilities, which change no grade; none are taken over
+        /// when absent. `--vex` wins
+        "vex" vex: String,
+        /// Files with the OpenPGP keys that signatures of the feed are checked by, instead of Red
+        /// Hat's own; `--key` wins
+        "keys" keys: Vec<String>,
+        /// A document or archive without a signature that holds ends the update
+        "require-signature" require_signature: bool,
         /// Oldest age that still counts, in days: `7d`
         "max-age" max_age: Days,
         /// `free_of_critical_vulnerabilities` fails on Critical errata alone; the grade does not change
@@ -299,6 +308,8 @@ section! {
         /// Least severity of an unapplied erratum that fails `free_of_critical_vulnerabilities`:
         /// `critical`, `important` (the default), `moderate` or `low`; the grade does not change
         "severity-cutoff" severity_cutoff: Severity,
+        /// Leave out vulnerabilities that no advisory mends
+        "only-fixed" only_fixed: bool,
     } required []
 }
 

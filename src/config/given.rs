@@ -94,6 +94,11 @@ pub(super) const KEYS: &[Key] = &[
         "--severity-cutoff",
         Split::Words,
     ),
+    key(
+        &["only-fixed", "ignore-unfixed"],
+        "--only-fixed",
+        Split::One,
+    ),
     key(&["baseline"], "--baseline", Split::One),
     key(&["fail-on"], "--fail-on", Split::One),
     key(&["as-of"], "--as-of", Split::One),
@@ -299,6 +304,7 @@ impl Given {
         self.add("base", args.base.as_slice());
         self.add("critical-only", &yes(args.critical_only));
         self.add("severity-cutoff", args.severity_cutoff.as_slice());
+        self.add("only-fixed", &yes(args.only_fixed));
         self.add("baseline", args.compare.baseline.as_slice());
         self.add("fail-on", args.compare.fail_on.as_slice());
     }

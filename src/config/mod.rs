@@ -14,6 +14,7 @@ mod cli_cache;
 mod cli_choices;
 mod cli_ci;
 mod cli_compare;
+mod cli_for;
 mod cli_help;
 mod cli_init;
 mod cli_push;
@@ -22,6 +23,7 @@ mod decode;
 mod effective;
 mod environment;
 mod fault;
+mod feeds;
 mod file;
 mod given;
 mod lists;
@@ -47,6 +49,7 @@ pub use decode::Map;
 pub use effective::{Config, ImageConfig};
 pub use environment::{Docker, Environment, GitHub, GitLab};
 pub use fault::{Fault, Faults};
+pub use feeds::{Feeds, feeds};
 pub use file::{
     Advisories, Attestation, Build, Company, Contact, Entry, Exemption, Image, Notify, Project,
     Publish, Rebuild, Scan, SecretSource, Settings, Smtp, Source,

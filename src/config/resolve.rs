@@ -101,7 +101,7 @@ pub fn load(
 }
 
 /// The configuration file that the command line or the environment names.
-fn named(cli: &Cli, environment: &Environment) -> Option<PathBuf> {
+pub(super) fn named(cli: &Cli, environment: &Environment) -> Option<PathBuf> {
     let given = cli.global.config.clone();
     given.or_else(|| {
         let (_, path) = environment.setting("config")?;

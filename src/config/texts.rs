@@ -40,6 +40,7 @@ impl Given {
         let advisories = Advisories {
             critical_only: reader.flag("critical-only"),
             severity_cutoff: reader.severity_cutoff(),
+            only_fixed: reader.flag("only-fixed"),
             ..Advisories::default()
         };
         let advisories = (advisories != Advisories::default()).then_some(advisories);

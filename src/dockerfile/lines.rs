@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::{fault::ParseFault, source::Source};
+use super::{fault::ParseFault, heredoc::openings, source::Source};
 
 /// A logical line: one instruction with everything that belongs to it.
 #[derive(Debug, Clone)]
@@ -217,7 +217,7 @@ impl Joiner<'_> {
     }
 
     fn heredocs(&mut self, line: &mut LogicalLine) {
-        for (start, mut heredoc) in openings(&line.text, self.escape) {
+        for (start, mut heredoc) in openings(&line.text) {
             loop {
                 let index = self.next;
                 let Some(text) = self.source.line(index) else {
@@ -250,7 +250,7 @@ impl Joiner<'_> {
         self.spaced_heredoc(line);
     }
 
-    /// `<< EOF`: the space keeps it from being a here-document, so that the lines behind it are
+    /// `<<- EOF`: the space keeps it from being a here-document, so that the lines behind it are
     /// read as instructions. Told once, and the lines are left out, when an end does follow.
     fn spaced_heredoc(&mut self, line: &LogicalLine) {
         let words = super::words::split(&line.text, 0, self.escape);
@@ -258,7 +258,7 @@ impl Joiner<'_> {
             .first()
             .is_some_and(|word| word.text.eq_ignore_ascii_case("RUN"));
         let opening = words.windows(2).find_map(|pair| match pair {
-            [arrows, name] if arrows.text == "<<" || arrows.text == "<<-" => Some((arrows, name)),
+            [arrows, name] if arrows.text == "<<-" => Some((arrows, name)),
             _ => None,
         });
         let Some((arrows, name)) = opening.filter(|_| of_run) else {
@@ -332,48 +332,6 @@ fn in_quotes(text: &str) -> bool {
         }
     }
     quote.is_some()
-}
-
-/// The here-documents that an `ADD`, `COPY` or `RUN` line opens, with the range of the opening.
-fn openings(text: &str, escape: char) -> Vec<(Range<usize>, Heredoc)> {
-    if !text.contains("<<") {
-        return Vec::new();
-    }
-    let words = super::words::split(text, 0, escape);
-    let mut keywords = words.iter().map(|word| word.text.to_ascii_uppercase());
-    let mut keyword = keywords.next();
-    if keyword.as_deref() == Some("ONBUILD") {
-        keyword = keywords.next();
-    }
-    if !matches!(keyword.as_deref(), Some("ADD" | "COPY" | "RUN")) {
-        return Vec::new();
-    }
-    words
-        .iter()
-        .filter_map(|word| Some((word.span.clone(), opening(&word.text)?)))
-        .collect()
-}
-
-/// `<<NAME`, `<<-NAME`, `3<<"NAME"`; never `<<<`.
-fn opening(word: &str) -> Option<Heredoc> {
-    let rest = word
-        .trim_start_matches(|c: char| c.is_ascii_digit())
-        .strip_prefix("<<")?;
-    let (chomp, rest) = match rest.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, rest),
-    };
-    if rest.is_empty() || rest.contains('<') {
-        return None;
-    }
-    let name: String = rest.chars().filter(|c| !matches!(c, '"' | '\'')).collect();
-    (!name.is_empty()).then(|| Heredoc {
-        expand: name.len() == rest.len(),
-        name,
-        chomp,
-        content: String::new(),
-        raw: String::new(),
-    })
 }
 
 #[cfg(test)]

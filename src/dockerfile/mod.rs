@@ -7,6 +7,7 @@
 
 mod expand;
 mod fault;
+mod heredoc;
 mod history;
 mod instruction;
 mod lines;
@@ -29,7 +30,7 @@ pub use lint::lints;
 pub use predict::{ContextFiles, ContextPath, PredictContext, Prediction, Predictions, predict};
 pub use resolved::{Base, Resolved, Setting, Step, TargetError};
 pub use stage::{Directives, Dockerfile, Stage};
-pub use words::Word;
+pub use words::{Word, json_list};
 
 use crate::finding::Location;
 

@@ -10,6 +10,9 @@ use super::{
     words::{self, Word},
 };
 
+/// What cannot be a trigger.
+const NO_TRIGGER: [Keyword; 3] = [Keyword::Onbuild, Keyword::From, Keyword::Maintainer];
+
 /// Reads a logical line.
 pub(super) fn parse(
     source: &Source,
@@ -104,7 +107,9 @@ impl Reader<'_> {
         from: usize,
     ) -> Result<Arguments, ParseFault> {
         let text = self.line.text.get(from..).unwrap_or("").trim_end();
-        if text.is_empty() {
+        // A shell without a command, as BuildKit has it.
+        let may_be_empty = matches!(keyword, Keyword::Cmd | Keyword::Entrypoint | Keyword::Run);
+        if text.is_empty() && !may_be_empty {
             return Err(self.fault(
                 start..self.line.text.trim_end().len(),
                 format!("{keyword} has no argument"),
@@ -133,7 +138,7 @@ impl Reader<'_> {
                     "write it as [\"program\", \"argument\"]",
                 )
             }),
-            Keyword::Onbuild => self.onbuild(from),
+            Keyword::Onbuild => self.onbuild(from, whole),
             Keyword::Healthcheck
             | Keyword::Maintainer
             | Keyword::Stopsignal
@@ -169,7 +174,7 @@ impl Reader<'_> {
         let old_form =
             keyword != Keyword::Arg && found.first().is_some_and(|word| !word.text.contains('='));
         if old_form {
-            return self.old_pair(keyword, found);
+            return self.old_pair(keyword, &found);
         }
         let mut pairs = Vec::with_capacity(found.len());
         for word in found {
@@ -197,22 +202,24 @@ impl Reader<'_> {
     }
 
     /// `ENV key the rest`: one pair, no `=`.
-    fn old_pair(&self, keyword: Keyword, found: Vec<Word>) -> Result<Arguments, ParseFault> {
-        let value = found.get(1).map(|word| word.span.start);
-        let (Some(key), Some(value)) = (found.into_iter().next(), value) else {
+    fn old_pair(&self, keyword: Keyword, found: &[Word]) -> Result<Arguments, ParseFault> {
+        let begin = found.first().map_or(0, |word| word.span.start);
+        let rest = self.line.text.get(begin..).unwrap_or("").trim_end();
+        // Quotes do not keep the key together here.
+        let white = |c: char| matches!(c, ' ' | '\t' | '\u{b}' | '\u{c}' | '\r');
+        let Some((key, value)) = rest.split_once(white) else {
             return Err(self.fault(
                 0..self.line.text.trim_end().len(),
                 format!("{keyword} needs a key and a value"),
                 "write key=value",
             ));
         };
-        let value = self.line.text.get(value..).unwrap_or("").trim_end();
         Ok(Arguments::Pairs(vec![Pair {
             key: Word {
-                span: self.line.raw(key.span),
-                text: key.text,
+                span: self.line.raw(begin..begin + key.len()),
+                text: key.to_owned(),
             },
-            value: Some(value.to_owned()),
+            value: Some(value.trim_start_matches(white).to_owned()),
         }]))
     }
 
@@ -240,19 +247,31 @@ impl Reader<'_> {
         }
     }
 
-    fn onbuild(&self, from: usize) -> Result<Arguments, ParseFault> {
-        let inner = self.instruction(from)?;
-        if matches!(
-            inner.keyword,
-            Keyword::Onbuild | Keyword::From | Keyword::Maintainer
-        ) {
-            return Err(self.fault(
-                from..self.line.text.trim_end().len(),
-                format!("ONBUILD {} is not allowed", inner.keyword),
-                "put the instruction into the Dockerfile that builds on this image",
-            ));
+    fn onbuild(&self, from: usize, whole: Word) -> Result<Arguments, ParseFault> {
+        let mut words = whole.text.split_whitespace();
+        let keyword = words.next().and_then(Keyword::parse);
+        let bare = words.next().is_none();
+        let inner = match (keyword, bare) {
+            // BuildKit does not look at a trigger until it is pulled.
+            (None, _) => return Ok(Arguments::Text(whole)),
+            (Some(keyword), true) if !NO_TRIGGER.contains(&keyword) => {
+                return Ok(Arguments::Text(whole));
+            }
+            (Some(keyword), true) => return Err(self.no_trigger(keyword, from)),
+            (Some(_), false) => self.instruction(from)?,
+        };
+        if NO_TRIGGER.contains(&inner.keyword) {
+            return Err(self.no_trigger(inner.keyword, from));
         }
         Ok(Arguments::Onbuild(Box::new(inner)))
+    }
+
+    fn no_trigger(&self, keyword: Keyword, from: usize) -> ParseFault {
+        self.fault(
+            from..self.line.text.trim_end().len(),
+            format!("ONBUILD {keyword} is not allowed"),
+            "put the instruction into the Dockerfile that builds on this image",
+        )
     }
 
     /// From places in the logical line to places in the file.

@@ -45,7 +45,7 @@ impl Dockerfile {
     ) -> Result<Resolved, TargetError> {
         let last = match target.filter(|target| !target.is_empty()) {
             None => Some(self.stages.len().saturating_sub(1)),
-            Some(target) => self.stage_index(target, self.stages.len()),
+            Some(target) => self.stage_index(target),
         };
         let Some(last) = last else {
             return Err(self.no_target(target.unwrap_or("")));
@@ -385,11 +385,12 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_found_by_name_in_any_case_or_by_number() {
-        for target in ["TOOL", "1"] {
+    fn targets_are_found_by_name_in_any_case_and_not_by_number() {
+        for target in ["TOOL", "tool"] {
             assert_eq!(resolve(CHAIN, Some(target), &[]).chain, [1], "{target}");
         }
         let file = Dockerfile::parse("Dockerfile", CHAIN).unwrap();
+        assert!(file.resolve(Some("1"), &IndexMap::new()).is_err());
         let error = file.resolve(Some("none"), &IndexMap::new()).unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -158,13 +158,12 @@ impl Dockerfile {
         self.source.location(&word.span)
     }
 
-    /// The stage of that name (in any case) or number among the first `before` stages.
-    pub fn stage_index(&self, name: &str, before: usize) -> Option<usize> {
-        let earlier = self.stages.get(..before)?;
-        let named = earlier
+    /// The last stage of that name, in any case. A number names no target, as BuildKit has it.
+    pub fn stage_index(&self, name: &str) -> Option<usize> {
+        let name = name.to_lowercase();
+        self.stages
             .iter()
-            .rposition(|stage| stage.name.as_deref() == Some(name.to_lowercase().as_str()));
-        named.or_else(|| name.parse().ok().filter(|index| *index < before))
+            .rposition(|stage| stage.name.as_deref() == Some(name.as_str()))
     }
 }
 

@@ -56,10 +56,53 @@ fn word(text: &str, span: Range<usize>) -> Word {
 
 /// The strings of a JSON array; `None` when it is none, and the text is then in shell form.
 pub(super) fn json(text: &str) -> Option<Vec<String>> {
+    json_list(text)?
+        .into_iter()
+        .map(|value| match value {
+            serde_json::Value::String(text) => Some(text),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The elements of a JSON array, if the text is one. Half a surrogate pair is U+FFFD, as Go reads it.
+pub fn json_list(text: &str) -> Option<Vec<serde_json::Value>> {
     let text = text.trim();
-    text.starts_with('[')
-        .then(|| serde_json::from_str(text).ok())
-        .flatten()
+    if !text.starts_with('[') {
+        return None;
+    }
+    serde_json::from_str(text)
+        .or_else(|_| serde_json::from_str(&paired(text)))
+        .ok()
+}
+
+/// JSON with `\ufffd` for each half of a surrogate pair that stands alone.
+fn paired(text: &str) -> String {
+    let code = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
+        let length = match (c, code(at)) {
+            ('\\', Some(0xd800..0xdc00)) if matches!(code(at + 6), Some(0xdc00..0xe000)) => 12,
+            ('\\', Some(0xd800..0xe000)) => {
+                out.push_str("\\ufffd");
+                at += 6;
+                continue;
+            }
+            ('\\', _) => 1 + text.get(at + 1..).map_or(0, first_length),
+            _ => c.len_utf8(),
+        };
+        out.push_str(text.get(at..at + length).unwrap_or_default());
+        at += length;
+    }
+    out
+}
+
+fn first_length(text: &str) -> usize {
+    text.chars().next().map_or(0, char::len_utf8)
 }
 
 #[cfg(test)]
@@ -82,6 +125,9 @@ mod tests {
             json(" [\"a\", \"b c\"] "),
             Some(vec!["a".into(), "b c".into()])
         );
+        let halves = r#"["\ud83d\ude00\ud800", "\udc00x\\ud800"]"#;
+        let whole = vec!["\u{1f600}\u{fffd}".into(), "\u{fffd}x\\ud800".into()];
+        assert_eq!(json(halves), Some(whole));
         for shell in ["[ -e x ]", "['a']", "[1]", "echo", "[\"a\"] x"] {
             assert_eq!(json(shell), None, "{shell}");
         }

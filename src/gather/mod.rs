@@ -9,6 +9,7 @@ mod packages;
 
 pub use advisories::{Advisories, read as read_database};
 pub use context::{Context, malformed_ignore};
+pub use evidence::streams;
 pub use files::{read_at_most, read_file};
 pub use packages::{PackageCache, PackageList};
 
@@ -195,6 +196,8 @@ pub struct Request<'a> {
     pub max_age: i64,
     /// least severity that fails the image
     pub fails_from: Severity,
+    /// leave out vulnerabilities that no advisory mends
+    pub only_fixed: bool,
     /// look up whether the base image of today has the fixes that are missing
     pub current_base: bool,
 }
@@ -238,6 +241,9 @@ pub fn subject(
         request.max_age,
         request.fails_from,
     );
+    if request.only_fixed {
+        advisories::leave_out_unfixed(&mut advisories);
+    }
     if let Fact::Known(facts) = &mut advisories
         && request.current_base
         && !facts.matched.missing.is_empty()

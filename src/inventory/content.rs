@@ -88,7 +88,8 @@ pub(super) fn is_kept(path: &[u8]) -> bool {
         || path.starts_with(b"usr/share/buildinfo/")
 }
 
-/// Where packages came from, when nothing better says it: dnf's history, repositories of Red Hat.
+/// Where packages came from, when nothing better says it: dnf's history, repositories of Red Hat,
+/// enabled module streams.
 fn is_useful(path: &[u8]) -> bool {
     matches!(
         path,
@@ -98,7 +99,7 @@ fn is_useful(path: &[u8]) -> bool {
             | b"usr/lib/sysimage/libdnf5/transaction_history.sqlite-wal"
             | b"etc/yum.repos.d/redhat.repo"
             | b"etc/yum.repos.d/ubi.repo"
-    )
+    ) || path.starts_with(b"etc/dnf/modules.d/")
 }
 
 /// A database file in any directory called `rpm`: `usr/lib/sysimage/rpm`, `var/lib/rpm`,

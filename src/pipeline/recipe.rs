@@ -18,6 +18,7 @@ pub(super) struct Recipe {
     text: String,
     pub(super) dockerfile: Option<Dockerfile>,
     lints: Vec<Lint>,
+    anchor: Option<String>,
     from: Option<Location>,
 }
 
@@ -29,6 +30,7 @@ impl Recipe {
                 text: String::new(),
                 dockerfile: None,
                 lints: Vec::new(),
+                anchor: plan.scan.anchor.clone(),
                 from: None,
             });
         };
@@ -60,6 +62,7 @@ impl Recipe {
         });
         Ok(Self {
             from,
+            anchor: None,
             file: Some(file),
             text,
             dockerfile,
@@ -84,6 +87,7 @@ impl Recipe {
             lints: self.lints.clone(),
             sources: self.file.iter().map(source).collect(),
             dockerfile: self.file.clone(),
+            anchor: self.anchor.clone(),
             pushed: None,
             created: tools.now,
             documented: tools.documented,

@@ -215,6 +215,7 @@ fn request<'a>(
         advisories: tools.advisories,
         max_age: plan.scan.max_age,
         fails_from: plan.scan.fails_from.unwrap_or(Severity::Important),
+        only_fixed: plan.scan.only_fixed,
         current_base: target.current_base,
     }
 }

@@ -9,7 +9,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read as _},
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -390,7 +390,82 @@ fn a_step_that_passes_a_limit_ends_with_its_name() {
     }
 }
 
-/// Starts a build and waits until a step says `here`.
+/// Files below a directory that hold `text`, as they are or unpacked.
+fn holding(dir: &Path, text: &str) -> Vec<PathBuf> {
+    let holds = |bytes: &[u8]| {
+        bytes
+            .windows(text.len())
+            .any(|part| part == text.as_bytes())
+    };
+    let unpacked = |bytes: &[u8]| {
+        let mut out = Vec::new();
+        match bytes.get(..4) {
+            Some([0x1f, 0x8b, ..]) => {
+                let _ = flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut out);
+            }
+            Some([0x28, 0xb5, 0x2f, 0xfd]) => out = zstd::decode_all(bytes).unwrap_or_default(),
+            _ => {}
+        }
+        out
+    };
+    walkdir::WalkDir::new(dir)
+        .into_iter()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().is_file())
+        .filter(|entry| {
+            let bytes = fs::read(entry.path()).unwrap();
+            holds(&bytes) || holds(&unpacked(&bytes))
+        })
+        .map(walkdir::DirEntry::into_path)
+        .collect()
+}
+
+#[test]
+fn secrets_are_in_no_layer_in_no_cache_and_in_no_log() {
+    const VALUE: &str = "s3cret-8d1f0c2a";
+    let Some(project) = Project::new("secrets", "") else {
+        return;
+    };
+    let read = "RUN --mount=type=secret,id=s cat /run/secrets/s && \\\n  wc -c </run/secrets/s >/size\n\
+                RUN --mount=type=secret,id=s,target=/etc/token,mode=0444 test -s /etc/token\n\
+                RUN --mount=type=secret,id=s,env=TOKEN echo $TOKEN && echo ${#TOKEN} >/length\n\
+                RUN test ! -e /run/secrets/s && test ! -e /etc/token && test -z \"$TOKEN\"\n";
+    for (limits, steps, succeeds) in [
+        ("disk: 1g", read, true),
+        (
+            "disk: 1g",
+            "RUN --mount=type=secret,id=s cat /run/secrets/s >&2; false\n",
+            false,
+        ),
+        (
+            "timeout: 2s",
+            "RUN --mount=type=secret,id=s,env=TOKEN sleep 600\n",
+            false,
+        ),
+    ] {
+        project.limits(limits);
+        project.dockerfile(steps);
+        let mut command = project.command();
+        command
+            .args(["--secret", "id=s,env=GIVEN_TO_THE_BUILD"])
+            .env("GIVEN_TO_THE_BUILD", VALUE);
+        let ran = Ran::of(&command.output().unwrap());
+        assert_eq!(ran.code == 0, succeeds, "{ran}");
+        assert!(!ran.stdout.contains(VALUE), "{ran}");
+        assert!(!ran.stderr.contains(VALUE), "{ran}");
+        assert_eq!(holding(project.dir.path(), VALUE), [PathBuf::new(); 0]);
+        project.assert_nothing_is_left(steps);
+        if succeeds {
+            let paths = project.paths();
+            assert!(paths.iter().any(|path| path == "size"), "{paths:?}");
+            assert!(
+                !paths.iter().any(|path| path.contains("secrets")),
+                "{paths:?}"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_graph_is_written_as_llb_or_what_llb_cannot_say_is_refused_by_line() {
     let Some(project) = Project::new("dump-llb", "RUN echo hello >/hello\n") else {
@@ -461,6 +536,7 @@ fn a_pruned_cache_is_empty_and_the_next_build_gives_the_same_image() {
     assert_eq!(build(&project), first);
 }
 
+/// Starts a build and waits until a step says `here`.
 fn started(project: &Project) -> std::process::Child {
     let mut child = project
         .command()

@@ -26,7 +26,7 @@ pub(in crate::command) fn with_identity(
         return auth;
     };
     let source = oidc::Source { url, token };
-    let user = environment.username().unwrap_or("oidc");
+    let user = environment.username();
     let images = config.images.iter();
     let mut registries: Vec<&str> = images
         .filter_map(|image| {

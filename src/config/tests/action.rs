@@ -225,7 +225,7 @@ fn what_has_no_counterpart_is_refused_with_what_to_use_instead() {
     for (name, value) in [
         ("provenance", "false"),
         ("sbom", "False"),
-        ("only-fixed", "true"),
+        ("online", "true"),
     ] {
         let given = serde_json::json!({ name: value });
         assert!(
@@ -288,6 +288,18 @@ fn inputs_of_other_actions_mean_the_same_here() {
     assert!(config.images[0].mirrors["other"].ends_with("/layout:2"));
     assert!(bad(serde_json::json!({ "build-contexts": "src=../src" })).contains("docker-image://"));
 
+    let config = good(serde_json::json!({ "ignore-unfixed": "true", "severity": "CRITICAL,HIGH" }));
+    let advisories = config.images[0]
+        .settings
+        .scan
+        .clone()
+        .unwrap()
+        .value
+        .advisories;
+    let advisories = advisories.unwrap().value;
+    assert!(advisories.only_fixed.unwrap().value);
+    let cutoff = advisories.severity_cutoff.unwrap().value;
+    assert_eq!(cutoff, crate::config::Severity::Important);
     assert!(good(serde_json::json!({ "tls-verify": "false" })).unverified);
     assert!(!good(serde_json::json!({ "tls-verify": "true" })).unverified);
     assert_eq!(

@@ -31,6 +31,9 @@ pub struct Graph {
     pub history: Vec<HistoryEntry>,
     /// platform of the image
     pub platform: Platform,
+    /// seconds since 1970 that the Dockerfile itself dates the image by: `SOURCE_DATE_EPOCH` of an
+    /// `ARG` before the first `FROM`
+    pub epoch: Option<i64>,
 }
 
 /// One line of the image's history. In the order of instructions; the entries that are not empty
@@ -116,6 +119,8 @@ pub struct GitSource {
     pub keep_git_dir: bool,
     /// `--checksum`: the commit that it must be
     pub checksum: Option<String>,
+    /// submodules stay empty
+    pub skip_submodules: bool,
 }
 
 /// `RUN`.
@@ -139,6 +144,8 @@ pub struct Exec {
     pub network: Network,
     /// lines for /etc/hosts: name → address
     pub add_hosts: IndexMap<String, String>,
+    /// name of the machine, when the build gives one
+    pub hostname: Option<String>,
 }
 
 /// Network of a step.
@@ -305,6 +312,8 @@ pub struct Copy {
     pub exclude: Vec<String>,
     /// unpack local archives (`ADD`), never (`COPY`), always (`ADD --unpack`)
     pub unpack: Unpack,
+    /// the directory itself, not its contents alone: a repository
+    pub whole: bool,
 }
 
 /// What files are copied from.

@@ -28,6 +28,8 @@ pub struct Step {
     pub network: Network,
     /// lines for /etc/hosts: name → address
     pub add_hosts: IndexMap<String, String>,
+    /// name of the machine, when the build gives one
+    pub hostname: Option<String>,
 }
 
 /// A mount of one step.

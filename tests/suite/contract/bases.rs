@@ -170,15 +170,16 @@ fn image(name: &str) -> String {
     format!("registry.example.com/contract-{name}:1")
 }
 
-/// Serves `/file.txt`, `/dir/archive.tar.gz`, `/undated`, `/redirect`; anything else is not found.
+/// Serves files, archives, redirects and names in headers; anything else is not found.
 fn http() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let archive = Layer::from("file member.txt 0640 1:2 \"member\\n\"\n").bytes();
+    let member = Layer::from("file member.txt 0640 1:2 \"member\\n\"\n");
+    let (archive, plain) = (member.bytes(), member.tar().to_vec());
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let Ok(mut stream) = stream else { continue };
-            let archive = archive.clone();
+            let (archive, plain) = (archive.clone(), plain.clone());
             std::thread::spawn(move || {
                 let _ = stream.set_read_timeout(Some(Duration::from_secs(10)));
                 let mut request = Vec::new();
@@ -203,6 +204,28 @@ fn http() -> String {
                         b"root\n",
                     ),
                     "/redirect" => ("302 Found", "Location: /file.txt\r\n", b""),
+                    "/redirect/away" => ("301 Moved", "Location: /undated\r\n", b""),
+                    "/redirect/loop" => ("302 Found", "Location: /redirect/loop\r\n", b""),
+                    "/plain.tar" => ("200 OK", dated, &plain),
+                    "/a%20b.txt" | "/empty/" => ("200 OK", "", b""),
+                    "/disposed/up" => (
+                        "200 OK",
+                        "Content-Disposition: attachment; filename=\"../up.bin\"\r\n",
+                        b"up\n",
+                    ),
+                    "/disposed/star" => (
+                        "200 OK",
+                        "Content-Disposition: attachment; filename*=UTF-8''st%C3%A4r\r\n",
+                        b"star\n",
+                    ),
+                    "/disposed/bare" => (
+                        "200 OK",
+                        "Content-Disposition: inline; filename=bare.txt\r\n",
+                        b"bare\n",
+                    ),
+                    "/disposed/bad" => ("200 OK", "Content-Disposition: ;;=\r\n", b"bad\n"),
+                    "/dated/badly" => ("200 OK", "Last-Modified: yesterday\r\n", b"badly\n"),
+                    "/nothing" => ("204 No Content", "", b""),
                     _ => ("404 Not Found", "", b"no such file\n"),
                 };
                 let head = format!(
@@ -217,6 +240,48 @@ fn http() -> String {
         }
     });
     address
+}
+
+/// `rich`: submodules, a program, an annotated tag, a branch with a slash, attributes, a commit
+/// that is on no branch.
+fn second(dir: &Path) {
+    const SCRIPT: &str = r#"
+        set -eu
+        mkdir rich; cd rich
+        git init -q -b trunk
+        printf 'foo\n' > foo
+        printf '#!/bin/sh\n' > program; chmod 755 program
+        mkdir -p deep/er .hidden; printf 'deep\n' > deep/er/file; printf 'h\n' > .hidden/file
+        ln -s ../foo deep/link
+        printf 'text\r\n' > crlf.txt; printf '*.txt text eol=lf\nsecret export-ignore\n' > .gitattributes
+        printf 'x\n' > secret; printf 'secret\n' > .gitignore
+        git add -f .; git commit -qm first
+        git tag -a -m annotated v2
+        printf '[submodule "mod"]\n\tpath = mod\n\turl = ../repo\n' > .gitmodules
+        git add .gitmodules
+        git update-index --add --cacheinfo "160000,$(git -C ../repo rev-parse v1),mod"
+        git commit -qm 'with a submodule'
+        git branch feature/one
+        git checkout -q v2 2> /dev/null
+        printf 'aside\n' > aside; git add aside; git commit -qm aside
+        git update-ref refs/pull/7/head HEAD
+        git checkout -q trunk 2> /dev/null
+        git config uploadpack.allowAnySHA1InWant true
+    "#;
+    let status = Command::new("sh")
+        .current_dir(dir)
+        .args(["-c", SCRIPT])
+        .envs([
+            ("GIT_AUTHOR_NAME", "a"),
+            ("GIT_AUTHOR_EMAIL", "a@example.com"),
+            ("GIT_COMMITTER_NAME", "a"),
+            ("GIT_COMMITTER_EMAIL", "a@example.com"),
+            ("GIT_AUTHOR_DATE", "1600000000 +0000"),
+            ("GIT_COMMITTER_DATE", "1600000000 +0000"),
+            ("GIT_CONFIG_GLOBAL", "/dev/null"),
+        ])
+        .status();
+    assert!(status.is_ok_and(|status| status.success()));
 }
 
 /// A repository behind `git daemon`, with fixed dates and so fixed commits.
@@ -258,6 +323,7 @@ fn git(dir: &Path) -> Option<(Child, u16)> {
     assert!(run(&["add", "."]) && run(&["commit", "-qm", "one"]) && run(&["tag", "v1"]));
     write("readme", "two\n");
     assert!(run(&["commit", "-qam", "two"]) && run(&["branch", "other"]));
+    second(dir);
     let port = TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

@@ -12,15 +12,18 @@
 //! %xattr path name value
 //! %tar path [gzip|bzip2|xz|zstd]   members: lines as in support/image.rs
 //! %arg NAME=value   %target stage   %epoch seconds   %secret id value   %network none
-//! %label NAME=value
-//! %dockerfile                 the lines that follow
+//! %label NAME=value   %platform os/arch
+//! %dockerfile [name]          the lines that follow
 //! ```
+//! `\xNN` in paths, and in the text of a directive whose last word is `escaped`, is a byte.
 //! `@base@`, `@config@`, `@onbuild@` are base images, `@http@` and `@git@` servers of this machine.
 
 use std::{
+    ffi::OsStr,
     fs,
     io::Write as _,
     os::unix::{
+        ffi::OsStrExt as _,
         fs::{PermissionsExt as _, symlink},
         net::UnixListener,
     },
@@ -55,10 +58,35 @@ pub(super) fn all() -> Vec<Case> {
     files.iter().flat_map(|file| read(file)).collect()
 }
 
+/// Whether the cases are not those of the source.
+pub(super) fn made_up() -> bool {
+    std::env::var_os("PLIMSOLL_CONTRACT_DIR").is_some()
+}
+
+/// `PLIMSOLL_CONTRACT_DIR` has cases that are made up on the spot.
 pub(super) fn directory(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/contract")
-        .join(name)
+    match std::env::var_os("PLIMSOLL_CONTRACT_DIR") {
+        Some(dir) => PathBuf::from(dir).join(name),
+        None => Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/contract")
+            .join(name),
+    }
+}
+
+/// Puts bytes in for `\xNN`.
+fn unescaped(text: &str) -> Vec<u8> {
+    let mut parts = text.split("\\x");
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at(2);
+        bytes.push(u8::from_str_radix(digits, 16).unwrap());
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    bytes
+}
+
+fn below(root: &Path, name: &str) -> PathBuf {
+    root.join(OsStr::from_bytes(&unescaped(name)))
 }
 
 fn read(file: &Path) -> Vec<Case> {
@@ -139,7 +167,14 @@ impl Case {
                     let value = Secret::new(words[2..].join(" ").into_bytes());
                     plan.secrets.insert(word(1).to_owned(), value);
                 }
-                "dockerfile" => fs::write(&plan.dockerfile, bases.filled(text)).unwrap(),
+                "platform" => plan.platforms.push(word(1).parse().unwrap()),
+                "dockerfile" => {
+                    if !matches!(word(1), "" | "escaped") {
+                        plan.dockerfile = root.join(word(1));
+                    }
+                    fs::create_dir_all(plan.dockerfile.parent().unwrap()).unwrap();
+                    fs::write(&plan.dockerfile, content(words, &bases.filled(text))).unwrap();
+                }
                 kind => made.push(make(&root, kind, words, text)),
             }
         }
@@ -151,19 +186,19 @@ impl Case {
 
 fn make(root: &Path, kind: &str, words: &[String], text: &str) -> PathBuf {
     let word = |at: usize| words.get(at).map_or("", String::as_str);
-    let path = root.join(word(1));
+    let path = below(root, word(1));
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     match kind {
         "file" => {
-            fs::write(&path, text).unwrap();
+            fs::write(&path, content(words, text)).unwrap();
             mode(&path, word(2), 0o644);
         }
         "dir" => {
             fs::create_dir_all(&path).unwrap();
             mode(&path, word(2), 0o755);
         }
-        "link" => symlink(word(2), &path).unwrap(),
-        "hard" => fs::hard_link(root.join(word(2)), &path).unwrap(),
+        "link" => symlink(OsStr::from_bytes(&unescaped(word(2))), &path).unwrap(),
+        "hard" => fs::hard_link(below(root, word(2)), &path).unwrap(),
         "fifo" => {
             rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o644), 0).unwrap();
         }
@@ -182,8 +217,16 @@ fn make(root: &Path, kind: &str, words: &[String], text: &str) -> PathBuf {
     path
 }
 
+/// The text of a directive as bytes; `escaped` takes the last line's end off.
+fn content(words: &[String], text: &str) -> Vec<u8> {
+    if words.last().is_some_and(|word| word == "escaped") {
+        return unescaped(text.strip_suffix('\n').unwrap_or(text));
+    }
+    text.as_bytes().to_vec()
+}
+
 fn mode(path: &Path, text: &str, default: u32) {
-    let mode = if text.is_empty() {
+    let mode = if matches!(text, "" | "escaped") {
         default
     } else {
         u32::from_str_radix(text, 8).unwrap()

@@ -92,6 +92,7 @@ fn copy(source: &str, destination: &str) -> Copy {
         parents: false,
         exclude: Vec::new(),
         unpack: Unpack::Never,
+        whole: false,
     }
 }
 

@@ -9,6 +9,7 @@
 mod bases;
 mod case;
 mod hostile;
+mod llb;
 mod tree;
 
 use std::{
@@ -161,10 +162,13 @@ fn wanted() -> Vec<Case> {
 
 #[test]
 fn there_are_enough_cases_and_each_has_an_answer() {
+    if case::made_up() {
+        return;
+    }
     let cases = case::all();
     let names: std::collections::BTreeSet<_> = cases.iter().map(|case| &case.name).collect();
     assert_eq!(names.len(), cases.len(), "two cases have one name");
-    assert!(cases.len() >= 150, "{} cases", cases.len());
+    assert!(cases.len() >= 1000, "{} cases", cases.len());
     let expected = expected();
     for name in names {
         assert!(expected.contains_key(name), "{name} was not recorded");
@@ -193,7 +197,11 @@ fn a_real_buildkit_gives_the_recorded_answers() {
         let registry = RegistryOptions::default();
         connect(EngineChoice::BuildKit, &environment, &registry).unwrap()
     };
-    let answers = run(&cases, &bases, 4, &engine, &|plan| plan.no_cache = true);
+    // Of two builds at once, BuildKit gives one the files of the other when they are alike.
+    let threads = if case::made_up() { 4 } else { 1 };
+    let answers = run(&cases, &bases, threads, &engine, &|plan| {
+        plan.no_cache = true;
+    });
     if std::env::var("PLIMSOLL_CONTRACT_RECORD").is_ok_and(|value| value == "1") {
         return record(&cases, &answers);
     }
@@ -209,10 +217,33 @@ fn a_real_buildkit_gives_the_recorded_answers() {
 }
 
 /// Cases that this engine answers differently, and why that stays.
-const KNOWN: &[(&str, &str)] = &[(
-    "run-device-made",
-    "a layer with a device is refused by name",
-)];
+const KNOWN: &[(&str, &str)] = &[
+    (
+        "run-device-made",
+        "a layer with a device is refused by name",
+    ),
+    (
+        "it-network-host",
+        "BuildKit asks for an entitlement, which its caller gives; here there is none to ask for",
+    ),
+    (
+        "src-archive-opaque",
+        "a member of the name .wh..wh..opq would delete files in the image, and is refused",
+    ),
+    (
+        "src-archive-whiteouts",
+        "a member of the name .wh.* would delete files in the image, and is refused",
+    ),
+    (
+        "syn-check-error",
+        "BuildKit's build checks are not made; what Plimsoll has to say it says by itself",
+    ),
+    ("syn-check-bad", "`# check` is not read"),
+    (
+        "tree-names-not-utf8",
+        "BuildKit's protocol for contexts cannot say such names",
+    ),
+];
 
 #[test]
 fn the_embedded_engine_makes_the_images_that_buildkit_makes() {
@@ -261,6 +292,13 @@ fn the_embedded_engine_makes_the_images_that_buildkit_makes() {
         wrong.len()
     );
     eprintln!("refused:\n{}", refused.join("\n"));
+    if case::made_up() {
+        let names: Vec<&str> = wrong
+            .iter()
+            .filter_map(|text| text.lines().next())
+            .collect();
+        fs::write(case::directory("different"), names.join("\n")).unwrap();
+    }
     assert!(
         wrong.is_empty(),
         "{} differ:\n{}",

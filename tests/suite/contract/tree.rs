@@ -127,6 +127,20 @@ fn files(layout: &Path, manifest: &Value) -> Files {
     lines(&tree)
 }
 
+/// A name as text; bytes that are none are `\xNN`.
+fn readable(name: &[u8]) -> String {
+    name.utf8_chunks()
+        .map(|chunk| {
+            let rest: Vec<String> = chunk
+                .invalid()
+                .iter()
+                .map(|byte| format!("\\x{byte:02x}"))
+                .collect();
+            format!("{}{}", chunk.valid(), rest.concat())
+        })
+        .collect()
+}
+
 fn remove(tree: &mut BTreeMap<String, Node>, path: &str) {
     let below = format!("{path}/");
     tree.retain(|name, _| name != path && !name.starts_with(&below));
@@ -146,14 +160,14 @@ fn apply(tree: &mut BTreeMap<String, Node>, mut tar: &[u8], count: &mut usize) {
             ParseEvent::End { .. } | ParseEvent::NeedData { .. } => return,
             other @ ParseEvent::SparseEntry { .. } => panic!("{other:?}"),
         };
-        let path = String::from_utf8(entry.path.to_vec()).unwrap();
+        let path = readable(&entry.path);
         let path = format!("/{}", path.trim_start_matches("./").trim_matches('/'));
         let (size, padded) = (entry.size, entry.padded_size());
         let content = &tar[consumed..consumed + usize::try_from(size).unwrap()];
         let link = entry
             .link_target
             .as_ref()
-            .map(|link| String::from_utf8(link.to_vec()).unwrap())
+            .map(|link| readable(link))
             .unwrap_or_default();
         let (parent, name) = path.rsplit_once('/').unwrap();
         if name == ".wh..wh..opq" {

@@ -689,3 +689,37 @@ fn a_run_that_takes_too_long_is_ended_and_says_so() {
     let ran = job.run(&["scan", &image, "--timeout", "soon"]);
     assert!(ran.code == 2 && ran.stderr.contains("30m"), "{ran}");
 }
+
+#[test]
+fn no_input_commands_the_runner_however_wrong_it_is() {
+    let action = include_str!("../../../action.yml");
+    let inputs = action.split("\noutputs:").next().unwrap().lines();
+    let names = inputs.filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+    let names: Vec<&str> = names.filter(|name| !name.starts_with([' ', '#'])).collect();
+    assert!(names.len() > 90, "{names:?}");
+    let evil = "x\n  ::set-output name=passed::hacked\r::error::y\n#\u{7}#[error]z\u{1b}[31m";
+    let github = GitHub::bent(|_| Some(Reply::new(403, FORBIDDEN)));
+    for name in names {
+        let mut job = Job::of(&github, "evil/app");
+        let inputs = json!({ name: evil }).to_string();
+        job.variables.insert("PLIMSOLL_INPUTS", inputs);
+        let ran = job.run(&["run", "check", "--annotations", "true"]);
+        let said = format!("{}\n{}", ran.stdout, ran.stderr);
+        // A mask holds what is to be masked, as it is.
+        let lines = said.split(['\n', '\r']);
+        for line in lines.filter(|line| !line.starts_with("::add-mask::")) {
+            let obeyed = ["::set-output", "::error::y"];
+            let obeyed = obeyed
+                .iter()
+                .any(|command| line.trim_start().starts_with(command));
+            assert!(!obeyed && !line.contains("##["), "{name}: {line}");
+            assert!(
+                !line.contains('\u{1b}') && !line.contains('\u{7}'),
+                "{name}: {line:?}"
+            );
+        }
+        let outputs = job.outputs();
+        assert_eq!(outputs["exit-code"], ran.code.to_string(), "{name}: {ran}");
+        assert_ne!(outputs["passed"], "hacked", "{name}");
+    }
+}

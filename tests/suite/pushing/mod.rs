@@ -119,6 +119,7 @@ fn accepted(source: &dyn ImageSource) -> Accepted {
         advisories: &advisories,
         max_age: 7,
         fails_from: plimsoll::advisory::Severity::Important,
+        only_fixed: false,
         current_base: false,
     };
     let options = ScanOptions::default();

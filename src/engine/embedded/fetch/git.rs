@@ -25,20 +25,7 @@ const POLL: Duration = Duration::from_millis(10);
 pub fn commit(source: &GitSource, options: &FetchOptions) -> Result<String, FetchError> {
     let git = Git::new(source, options);
     git.allowed()?;
-    let reference = source.reference.as_deref().unwrap_or("HEAD");
-    let commit = if is_commit(reference) {
-        reference.to_owned()
-    } else {
-        git.remote_commit(reference)?
-    };
-    match &source.checksum {
-        Some(wanted) if !commit.starts_with(wanted.as_str()) => Err(FetchError::Checksum {
-            what: git.what,
-            expected: wanted.clone(),
-            actual: commit,
-        }),
-        _ => Ok(commit),
-    }
+    git.meant().map(|meant| meant.commit)
 }
 
 /// Fetches a source into an empty directory; the answer is its commit.
@@ -46,12 +33,13 @@ pub fn commit(source: &GitSource, options: &FetchOptions) -> Result<String, Fetc
 /// # Errors
 /// As [`commit`], and when the directory in the repository is missing.
 pub fn git(source: &GitSource, into: &Path, options: &FetchOptions) -> Result<String, FetchError> {
-    let commit = commit(source, options)?;
     let git = Git::new(source, options);
+    git.allowed()?;
+    let meant = git.meant()?;
     let subdir = source.subdir.as_deref().map(|path| path.trim_matches('/'));
     match subdir.filter(|path| !path.is_empty() && *path != ".") {
         None => {
-            git.checkout(&commit, into)?;
+            git.checkout(&meant, into)?;
             if !source.keep_git_dir {
                 let path = into.join(".git");
                 fs::remove_dir_all(&path).map_err(FetchError::io("taking .git away"))?;
@@ -63,11 +51,20 @@ pub fn git(source: &GitSource, into: &Path, options: &FetchOptions) -> Result<St
                 .prefix("git-")
                 .tempdir_in(parent)
                 .map_err(FetchError::io("making a directory for the checkout"))?;
-            git.checkout(&commit, whole.path())?;
+            git.checkout(&meant, whole.path())?;
             git.take(whole.path(), subdir, into)?;
         }
     }
-    Ok(commit)
+    Ok(meant.commit)
+}
+
+/// What a source means now.
+struct Meant {
+    commit: String,
+    /// the tag's own object, when it is annotated
+    tag: Option<String>,
+    /// full name on the server; none for a commit
+    name: Option<String>,
 }
 
 fn is_commit(text: &str) -> bool {
@@ -120,11 +117,37 @@ impl<'a> Git<'a> {
         Ok(())
     }
 
-    fn remote_commit(&self, reference: &str) -> Result<String, FetchError> {
+    fn meant(&self) -> Result<Meant, FetchError> {
+        let reference = self.source.reference.as_deref().unwrap_or("HEAD");
+        let meant = if is_commit(reference) {
+            Meant {
+                commit: reference.to_owned(),
+                tag: None,
+                name: None,
+            }
+        } else {
+            self.remote(reference)?
+        };
+        let Some(wanted) = &self.source.checksum else {
+            return Ok(meant);
+        };
+        let fits = |id: &String| id.starts_with(wanted.as_str());
+        if fits(&meant.commit) || meant.tag.as_ref().is_some_and(fits) {
+            return Ok(meant);
+        }
+        Err(FetchError::Checksum {
+            what: self.what.clone(),
+            expected: wanted.clone(),
+            actual: meant.commit,
+        })
+    }
+
+    fn remote(&self, reference: &str) -> Result<Meant, FetchError> {
         let peeled = format!("{reference}^{{}}");
+        let remote = &self.source.remote;
         let listed = self.run(
             None,
-            &["ls-remote", "--", &self.source.remote, reference, &peeled],
+            &["ls-remote", "--symref", "--", remote, reference, &peeled],
         )?;
         let find = |name: &str| {
             listed.lines().find_map(|line| {
@@ -132,24 +155,35 @@ impl<'a> Git<'a> {
                 (found == name && is_commit(commit)).then(|| commit.to_owned())
             })
         };
-        [
+        let names = [
             format!("refs/heads/{reference}"),
-            format!("refs/tags/{reference}^{{}}"),
             format!("refs/tags/{reference}"),
-            format!("{reference}^{{}}"),
             reference.to_owned(),
             format!("refs/{reference}"),
-        ]
-        .iter()
-        .find_map(|name| find(name))
-        .ok_or_else(|| FetchError::Remote {
+        ];
+        let meant = names.into_iter().find_map(|name| {
+            let own = find(&name)?;
+            Some(match find(&format!("{name}^{{}}")) {
+                Some(commit) => (commit, Some(own), name),
+                None => (own, None, name),
+            })
+        });
+        let (commit, tag, name) = meant.ok_or_else(|| FetchError::Remote {
             what: self.what.clone(),
             reason: format!("repository does not contain ref {reference}"),
-        })
+        })?;
+        // What the default branch is called.
+        let default = listed.lines().find_map(|line| {
+            let (name, head) = line.strip_prefix("ref: ")?.split_once('\t')?;
+            (head == "HEAD").then(|| name.to_owned())
+        });
+        let name = if name == "HEAD" { default } else { Some(name) };
+        Ok(Meant { commit, tag, name })
     }
 
-    fn checkout(&self, commit: &str, into: &Path) -> Result<(), FetchError> {
+    fn checkout(&self, meant: &Meant, into: &Path) -> Result<(), FetchError> {
         let here = Some(into);
+        let commit = meant.commit.as_str();
         self.run(here, &["init", "--quiet", "--template="])?;
         self.run(
             here,
@@ -174,6 +208,9 @@ impl<'a> Git<'a> {
             );
         }
         fetched?;
+        if let (true, Some(name)) = (self.source.keep_git_dir, &meant.name) {
+            self.named(meant, name, into)?;
+        }
         self.run(
             here,
             &[
@@ -194,7 +231,7 @@ impl<'a> Git<'a> {
             "--recursive",
             "--depth=1",
         ];
-        if into.join(".gitmodules").exists() {
+        if !self.source.skip_submodules && into.join(".gitmodules").exists() {
             self.run(here, &modules)?;
         }
         self.run(here, &["reflog", "expire", "--all", "--expire=now"])?;
@@ -207,6 +244,19 @@ impl<'a> Git<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A kept repository knows the branch or the tag that it was taken by.
+    fn named(&self, meant: &Meant, name: &str, into: &Path) -> Result<(), FetchError> {
+        let here = Some(into);
+        if meant.tag.is_none() {
+            self.run(here, &["update-ref", "--", name, &meant.commit])?;
+            return Ok(());
+        }
+        let both = format!("{name}:{name}");
+        let fetch = ["fetch", "--quiet", "--no-tags", "--depth=1", "--", "origin"];
+        let fetch: Vec<&str> = fetch.into_iter().chain([both.as_str()]).collect();
+        self.run(here, &fetch).map(drop)
     }
 
     /// A password in the address must not stay in a kept `.git`.

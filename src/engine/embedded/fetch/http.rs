@@ -99,7 +99,9 @@ impl Fetch<'_> {
             (StatusCode::NOT_MODIFIED, Some(known)) => {
                 (self.kept(known, &target)?, known.modified.clone())
             }
-            (StatusCode::OK, _) => self.download(response, &target).await?,
+            (status, _) if status.is_success() || status.is_redirection() => {
+                self.download(response, &target).await?
+            }
             (status, _) => {
                 return Err(self.remote(format!("invalid response status {}", status.as_u16())));
             }

@@ -8,6 +8,7 @@ fn source(remote: &str, reference: Option<&str>) -> GitSource {
         subdir: None,
         keep_git_dir: false,
         checksum: None,
+        skip_submodules: false,
     }
 }
 

@@ -31,9 +31,6 @@ pub enum FileError {
         "invalid chmod parameter: '{0}', it should be octal and between 0 and 07777, or symbolic as in u+rwX,go=rX"
     )]
     Mode(String),
-    /// `--chown`
-    #[error("invalid chown parameter: '{0}', it should be user[:group]")]
-    Owner(String),
     /// an archive of `ADD`
     #[error("unpacking {path}: {reason}")]
     Archive {

@@ -248,6 +248,11 @@ impl Filter {
         })
     }
 
+    /// Whether it says anything.
+    pub(super) fn speaks(&self) -> bool {
+        self.include.is_some() || self.exclude.is_some()
+    }
+
     pub(super) fn judge(
         &self,
         path: &Path,

@@ -163,6 +163,11 @@ impl Listing<'_> {
                 }
                 below.ignore = Some(matches);
             }
+            // What a filter picks from the root of a tree is looked at through links.
+            let top = path.components().nth(1).is_none();
+            if judgement == Judgement::Copy && top && self.filter.speaks() && is_link(&stat) {
+                self.source.find(&path)?;
+            }
             if judgement == Judgement::Copy || is_dir(&stat) {
                 let passing = judgement != Judgement::Copy;
                 self.push(directory, &name, &path, relative.clone(), stat, passing)?;
@@ -206,6 +211,10 @@ impl Listing<'_> {
         });
         Ok(())
     }
+}
+
+fn is_link(stat: &Stat) -> bool {
+    kind(stat) == FileType::Symlink
 }
 
 /// Digests of the plain files, in the order of the entries; by several threads.

@@ -29,11 +29,11 @@ use std::{
 
 use self::{
     copy::Copier,
-    ignore::Filter,
+    ignore::{Filter, Inherited, Judgement},
     meta::How,
     mode::Chmod,
     root::Root,
-    source::{Source, has_wildcard},
+    source::{Source, has_wildcard, is_dir},
 };
 pub use self::{error::FileError, ignore::Ignore, key::key, stats::StatCache};
 use super::graph::{Copy, CopyFrom, FileAction, Tree, Unpack};
@@ -138,8 +138,12 @@ fn apply_copy(
                     {
                         continue;
                     }
+                    let fresh = copy.whole && is_absent(target, &copy.destination)?;
                     Copier::new(&source, target, &how, &wanted.filter, options)
                         .copy(&found, &copy.destination)?;
+                    if fresh {
+                        own_mode(&found, target, &copy.destination, &how)?;
+                    }
                 }
             }
             Ok(())
@@ -151,6 +155,29 @@ fn apply_copy(
             Ok(())
         }
     }
+}
+
+fn is_absent(target: &Root, destination: &str) -> Result<bool, FileError> {
+    let path = target.resolve_all(Path::new(destination))?;
+    Ok(target.stat(&path)?.is_none())
+}
+
+/// A directory that was copied itself has its own mode, as `--chmod` changes it.
+fn own_mode(
+    found: &source::Found,
+    target: &Root,
+    destination: &str,
+    how: &How,
+) -> Result<(), FileError> {
+    let Some(chmod) = &how.chmod else {
+        return Ok(());
+    };
+    let path = target.resolve_all(Path::new(destination))?;
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok(());
+    };
+    let mode = chmod.apply(found.stat.st_mode & 0o7777, true);
+    meta::set_mode(target.dir(parent)?.as_fd(), name, mode, &path)
 }
 
 /// Names in a directory below another one; a link on the way is an error.
@@ -166,8 +193,8 @@ pub(super) fn open_plain_directory(
 struct Wanted {
     pattern: String,
     filter: Filter,
-    /// must be there: `--parents` without wildcards
-    required: Option<String>,
+    /// must be there below the pattern: `--parents` without wildcards
+    required: Option<PathBuf>,
 }
 
 impl Wanted {
@@ -193,15 +220,52 @@ impl Wanted {
         Ok(Self {
             pattern: base.to_owned(),
             filter: Filter::new(Some(&below), &copy.exclude)?,
-            required: plain.then(|| format!("{base}/{below}")),
+            required: plain.then(|| PathBuf::from(below.as_ref())),
         })
     }
 
     fn paths(&self, source: &Source<'_>) -> Result<Vec<PathBuf>, FileError> {
         if let Some(required) = &self.required {
-            source.find(Path::new(required))?;
+            self.required(required, source)?;
         }
         source.matches(&self.pattern)
+    }
+
+    /// No link is followed below the base, and what is excluded is not there.
+    fn required(&self, below: &Path, source: &Source<'_>) -> Result<(), FileError> {
+        let base = source.find(Path::new(&self.pattern))?;
+        let absent = |excluded| FileError::NotFound {
+            path: error::shown(&Path::new(&self.pattern).join(below)),
+            excluded,
+        };
+        let (mut done, mut inherited) = (PathBuf::new(), Inherited::default());
+        let mut at = base;
+        for part in below {
+            if !is_dir(&at.stat) {
+                return Err(absent(false));
+            }
+            done.push(part);
+            let (judgement, next) = self.filter.judge(&done, &inherited)?;
+            let path = at.path.join(part);
+            let parent = source.root.dir(&at.path)?;
+            let stat = root::stat_at(parent.as_fd(), part)
+                .map_err(|fault| FileError::io("reading", &path, fault))?
+                .ok_or_else(|| absent(false))?;
+            if judgement == Judgement::Skip {
+                return Err(absent(true));
+            }
+            inherited = next;
+            at = source::Found {
+                name: None,
+                path,
+                stat,
+            };
+        }
+        let hidden = match source.ignore {
+            Some(ignore) => ignore.hides(&source.root, &at.path)?.0,
+            None => false,
+        };
+        if hidden { Err(absent(true)) } else { Ok(()) }
     }
 }
 
@@ -213,10 +277,16 @@ fn inline(
     destination: &str,
     how: &How,
 ) -> Result<(), FileError> {
-    let name = root::cleaned(Path::new(name));
-    let Some(name) = name.file_name() else {
+    let cleaned = root::cleaned(Path::new(name));
+    let Some(name) = cleaned.file_name() else {
         return Err(FileError::Refused("a here-document has no name".to_owned()));
     };
+    if cleaned.as_os_str() != name {
+        return Err(FileError::Refused(format!(
+            "a here-document cannot be called {}: it is a file without a directory",
+            cleaned.display()
+        )));
+    }
     let place = place::place(target, destination, how, Some(name))?;
     let path = &place.path;
     let directory = target.dir(path.parent().unwrap_or(Path::new("")))?;

@@ -11,19 +11,19 @@ use super::{
 const LIMIT: u64 = 16 << 20;
 
 /// User and group that `user[:group]` means in a tree; a name that the tree does not know is 0, as
-/// in `BuildKit`, and so is it an error to look for one where nothing is at all.
+/// in `BuildKit`, and so is it an error to look for one where nothing is at all. An empty side is 0
+/// too, and a number that does not fit is a name.
 pub(super) fn lookup(text: &str, tree: &Root) -> Result<(u32, u32), FileError> {
-    let fault = || FileError::Owner(text.to_owned());
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group)),
         None => (text, None),
     };
-    let (uid, mut gid) = match number(user).ok_or_else(fault)? {
+    let (uid, mut gid) = match number(user) {
         Some(id) => (id, id),
         None => entry(tree, "etc/passwd", user)?.map_or((0, 0), |fields| (fields.0, fields.1)),
     };
     if let Some(group) = group {
-        match number(group).ok_or_else(fault)? {
+        match number(group) {
             Some(id) => gid = id,
             None => {
                 if let Some((id, _)) = entry(tree, "etc/group", group)? {
@@ -35,20 +35,15 @@ pub(super) fn lookup(text: &str, tree: &Root) -> Result<(u32, u32), FileError> {
     Ok((uid, gid))
 }
 
-#[expect(
-    clippy::option_option,
-    reason = "no id, a name, an id: three answers of a private function"
-)]
-/// `None`: a number that is no id; `Some(None)`: a name.
-fn number(text: &str) -> Option<Option<u32>> {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(None);
-    }
-    match text.parse() {
-        // -1 is what the kernel calls "leave it".
-        Ok(u32::MAX) | Err(_) => None,
-        Ok(id) => Some(Some(id)),
+/// The id of a text that is no name.
+fn number(text: &str) -> Option<u32> {
+    match text {
+        "" | "root" => Some(0),
+        // -1 is what the kernel calls "leave it": what is made stays root's.
+        _ => match text.parse::<i32>().ok()?.cast_unsigned() {
+            u32::MAX => Some(0),
+            id => Some(id),
+        },
     }
 }
 
@@ -114,11 +109,16 @@ mod tests {
             ("web:nogroup", (33, 34)),
             (":staff", (0, 50)),
             ("odd", (0, 0)),
+            ("web:", (33, 0)),
+            (":", (0, 0)),
+            ("-1", (0, 0)),
+            ("-1:7", (0, 7)),
+            ("web:-2", (33, 4_294_967_294)),
+            ("4294967295", (0, 0)),
+            ("99999999999", (0, 0)),
+            ("root:root", (0, 0)),
         ] {
             assert_eq!(lookup(text, &tree).unwrap(), expected, "{text}");
-        }
-        for text in ["-1", "4294967295", "99999999999", "web:-2"] {
-            assert!(lookup(text, &tree).is_err(), "{text}");
         }
     }
 }

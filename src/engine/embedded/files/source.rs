@@ -150,8 +150,10 @@ impl<'t> Source<'t> {
                 }
             }
             let relative = below.join(&name);
-            // A malformed pattern matches nothing, as in `BuildKit`.
-            if glob_match(pattern, &relative.to_string_lossy()).unwrap_or(false) {
+            let hit = glob_match(pattern, &relative.to_string_lossy()).map_err(|fault| {
+                FileError::Refused(format!("the source `{pattern}` is malformed: {fault}"))
+            })?;
+            if hit {
                 found.push(path);
             } else if is_dir(&stat) && depth > 1 && dir_at(directory.as_fd(), &name).is_ok() {
                 self.walk(base, &relative, pattern, depth - 1, found)?;

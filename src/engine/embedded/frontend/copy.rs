@@ -81,8 +81,9 @@ impl Walk<'_> {
         name: &str,
         at: &At<'_>,
     ) -> Read<Vec<FileAction>> {
-        let mut groups: Vec<(CopyFrom, Vec<String>, Unpack)> = Vec::new();
+        let mut groups: Vec<(CopyFrom, Vec<String>, Unpack, bool)> = Vec::new();
         for source in &copy.sources {
+            let mut whole = false;
             let (tree, path, unpack) = match git::remote(source)? {
                 Remote::No => (from, source.clone(), unpack(copy, copy.add)),
                 Remote::Http => {
@@ -97,25 +98,26 @@ impl Walk<'_> {
                 Remote::Git(found) => {
                     let op = Op::Git(repository(copy, found)?);
                     let vertex = self.source_vertex(op, name.to_owned(), at.location);
+                    whole = true;
                     (Tree::Vertex(vertex), "/".to_owned(), Unpack::Never)
                 }
             };
             let group = CopyFrom::Tree(tree);
             match groups.last_mut() {
-                Some((last, sources, last_unpack))
+                Some((last, sources, last_unpack, _))
                     if *last == group && *last_unpack == unpack && path != "/" =>
                 {
                     sources.push(path);
                 }
-                _ => groups.push((group, vec![path], unpack)),
+                _ => groups.push((group, vec![path], unpack, whole)),
             }
         }
         for document in &copy.documents {
             let files = IndexMap::from([(document.name.clone(), document.content.clone())]);
-            groups.push((CopyFrom::Inline(files), Vec::new(), Unpack::Never));
+            groups.push((CopyFrom::Inline(files), Vec::new(), Unpack::Never, false));
         }
         let filled = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        let action = |(from, sources, unpack): (CopyFrom, Vec<String>, Unpack)| {
+        let action = |(from, sources, unpack, whole): (CopyFrom, Vec<String>, Unpack, bool)| {
             let local = matches!(&from, CopyFrom::Tree(_));
             FileAction::Copy(Box::new(Copy {
                 from,
@@ -128,6 +130,7 @@ impl Walk<'_> {
                 parents: copy.parents && local,
                 exclude: copy.exclude.clone(),
                 unpack,
+                whole,
             }))
         };
         Ok(groups.into_iter().map(action).collect())
@@ -185,6 +188,7 @@ fn repository(copy: &CopyCommand, found: GitRef) -> Read<GitSource> {
         subdir: found.subdir,
         keep_git_dir: found.keep_git_dir.or(copy.keep_git_dir).unwrap_or(false),
         checksum: found.checksum.or(flag),
+        skip_submodules: found.skip_submodules,
     })
 }
 

@@ -128,7 +128,11 @@ impl Dump {
     }
 
     fn exec(&self, exec: &Exec, name: &str) -> Built {
-        without(!exec.user.is_empty(), "a RUN of another user than root")?;
+        without(!is_root(&exec.user), "a RUN of another user than root")?;
+        without(
+            exec.hostname.is_some(),
+            "a RUN with a machine name of its own",
+        )?;
         without(!exec.add_hosts.is_empty(), "a RUN with hosts of its own")?;
         without(!exec.uncached_env.is_empty(), "a RUN with proxy settings")?;
         let mut run = llb::RunOpts::new().with_custom_name(name);
@@ -223,7 +227,8 @@ impl Dump {
         for action in &file.actions {
             state = match action {
                 FileAction::Mkdir { path, mode, owner } => {
-                    without(owner.is_some(), "a WORKDIR of another user than root")?;
+                    let owned = owner.as_deref().is_some_and(|owner| !is_root(owner));
+                    without(owned, "a WORKDIR of another user than root")?;
                     let action = llb::FileAction::Mkdir {
                         path: path.clone(),
                         mode: *mode,
@@ -284,6 +289,13 @@ impl Dump {
         }
         Ok(target)
     }
+}
+
+/// Root by any of its names, with root's own group.
+fn is_root(user: &str) -> bool {
+    let (user, group) = user.split_once(':').unwrap_or((user, "0"));
+    let root = |name: &str| matches!(name, "" | "root" | "0");
+    root(user) && root(group)
 }
 
 fn named(name: &str) -> llb::FileOpts {

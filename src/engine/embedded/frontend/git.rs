@@ -22,6 +22,7 @@ pub(super) struct GitRef {
     pub(super) subdir: Option<String>,
     pub(super) checksum: Option<String>,
     pub(super) keep_git_dir: Option<bool>,
+    pub(super) skip_submodules: bool,
 }
 
 /// Tells what a source is.
@@ -100,9 +101,6 @@ fn git(source: &str) -> Result<GitRef, Problem> {
                 "mend what stands behind the question mark",
             )
         })?;
-        if key == "submodules" && go_bool(&value) == Some(false) {
-            return Err(Problem::unsupported("`submodules=false` of a git source"));
-        }
         if key == "mtime" && value == "commit" {
             return Err(Problem::unsupported("`mtime=commit` of a git source"));
         }
@@ -131,7 +129,7 @@ impl GitRef {
             "subdir" => set(&mut self.subdir, value.to_owned(), key)?,
             "checksum" | "commit" => self.checksum = Some(value.to_owned()),
             "keep-git-dir" => self.keep_git_dir = Some(truth()?),
-            "submodules" => drop(truth()?),
+            "submodules" => self.skip_submodules = !truth()?,
             "mtime" if matches!(value, "checkout" | "commit") => {}
             _ => return Err(format!("`{key}={value}` means nothing")),
         }

@@ -140,6 +140,7 @@ impl Scan<'_> {
                     found.words.word.push_str(&quoted);
                     found.text.push_str(&quoted);
                 }
+                '<' => self.arrows(&mut found),
                 c if c == self.lexer.escape => self.escaped(c, &mut found),
                 c => {
                     found.words.plain(c);
@@ -160,6 +161,19 @@ impl Scan<'_> {
             found.words.word.push(c);
             found.text.push(c);
         }
+    }
+
+    /// `<<` keeps the space behind it: what may be a here-document is one word.
+    fn arrows(&mut self, found: &mut Found) {
+        let mut text = "<".to_owned();
+        if self.rest.next_if_eq(&'<').is_some() {
+            text.push('<');
+            while let Some(c) = self.rest.next_if(|c| matches!(c, '\t' | '\r' | ' ')) {
+                text.push(c);
+            }
+        }
+        found.words.word.push_str(&text);
+        found.text.push_str(&text);
     }
 
     fn quote(&self, quote: char) -> String {

@@ -1,7 +1,9 @@
 //! An instruction as the reader took it apart → what it says. Faults that need no variables are
 //! found here, in every stage, as `BuildKit`'s parser finds them.
 
-use crate::dockerfile::{Arguments, Dockerfile, Heredoc, Instruction, Keyword, Pair, Word};
+use crate::dockerfile::{
+    Arguments, Dockerfile, Heredoc, Instruction, Keyword, Pair, Word, json_list,
+};
 
 use super::{
     command::{Command, CommandLine, CopyCommand, Document, Read, Run, RunNetwork, Step},
@@ -74,7 +76,7 @@ pub(super) fn json(text: &str) -> Read<Option<Vec<String>>> {
     if !text.starts_with('[') {
         return Ok(None);
     }
-    let Ok(list) = serde_json::from_str::<Vec<serde_json::Value>>(text) else {
+    let Some(list) = json_list(text) else {
         return Ok(None);
     };
     let strings: Option<Vec<String>> = list
@@ -295,10 +297,10 @@ fn shell(instruction: &Instruction) -> Read<Vec<String>> {
 }
 
 fn onbuild(instruction: &Instruction) -> String {
-    let Arguments::Onbuild(inner) = &instruction.arguments else {
-        return String::new();
+    let mut text = match &instruction.arguments {
+        Arguments::Onbuild(inner) => inner.code.clone(),
+        _ => instruction.text().to_owned(),
     };
-    let mut text = inner.code.clone();
     for heredoc in &instruction.heredocs {
         text.push('\n');
         text.push_str(&heredoc.raw);

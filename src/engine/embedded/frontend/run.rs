@@ -67,6 +67,7 @@ impl Walk<'_> {
             mounts,
             network,
             add_hosts: self.request.add_hosts.clone(),
+            hostname: self.hostname(),
         };
         let vertex = self.vertex(Op::Exec(Box::new(exec)), name, at.location);
         state.tree = Some(vertex);
@@ -149,6 +150,7 @@ impl Walk<'_> {
                 parents: false,
                 exclude: Vec::new(),
                 unpack: Unpack::Never,
+                whole: false,
             }))],
         });
         let name = "[internal] preparing inline document".to_owned();
@@ -191,6 +193,14 @@ impl Walk<'_> {
             Type::Tmpfs => MountKind::Tmpfs {
                 size: Some(options.size).filter(|size| *size > 0),
             },
+            Type::Cache if from.is_none() && source != "/" => {
+                return Err(Problem::fault(
+                    format!(
+                        "a mount of type cache starts from {source}, and there is nothing there"
+                    ),
+                    "name a stage by from=STAGE, or take the source away",
+                ));
+            }
             Type::Cache => cache(options, from, source, &target),
             Type::Secret => return secret(options, target).map(Some),
             Type::Ssh => {
@@ -234,6 +244,11 @@ impl Walk<'_> {
             shown(&lexer, &text, &env)
         };
         state.names.next(&shown)
+    }
+
+    fn hostname(&self) -> Option<String> {
+        let given = self.request.args.get("BUILDKIT_SANDBOX_HOSTNAME");
+        given.filter(|name| !name.is_empty()).cloned()
     }
 
     /// Proxy settings given as arguments: in sight of each step, and no part of its cache key.

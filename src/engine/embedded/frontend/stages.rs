@@ -37,6 +37,8 @@ pub(super) struct Stages {
     pub(super) list: Vec<Stage>,
     /// variables in sight of `FROM`, and what a stage's `ARG` without a value takes
     pub(super) globals: Env,
+    /// `SOURCE_DATE_EPOCH` that is given, or that an `ARG` before the first `FROM` has
+    pub(super) epoch: Option<i64>,
 }
 
 impl Stages {
@@ -47,9 +49,11 @@ impl Stages {
     ) -> Result<Self, Vec<Refusal>> {
         let mut refusals = Vec::new();
         let globals = globals(file, request, budget, &mut refusals);
+        let epoch = epoch(file, request, &globals, &mut refusals);
         let mut stages = Self {
             list: Vec::new(),
             globals,
+            epoch,
         };
         for stage in &file.stages {
             let location = file.location(&stage.from);
@@ -257,6 +261,32 @@ fn stage_name(name: &str) -> Read<()> {
         format!("`{name}` is no name for a stage"),
         "start it with a letter, and use letters, digits, `-`, `_` and `.` alone",
     ))
+}
+
+/// What the Dockerfile dates the image by.
+fn epoch(
+    file: &Dockerfile,
+    request: &FrontendRequest<'_>,
+    globals: &Env,
+    refusals: &mut Vec<Refusal>,
+) -> Option<i64> {
+    const NAME: &str = "SOURCE_DATE_EPOCH";
+    let given = request.args.get(NAME).map(String::as_str);
+    let text = given.or(globals.get(NAME))?;
+    let number = text.parse().ok();
+    if number.is_none() && !text.is_empty() {
+        let named = |arg: &&crate::dockerfile::Instruction| {
+            arg.pairs().iter().any(|pair| pair.key.text == NAME)
+        };
+        let first = file.stages.first().map(|stage| &stage.from);
+        let place = file.global_args.iter().rfind(named).or(first)?;
+        let problem = Problem::fault(
+            format!("{NAME} is `{text}`"),
+            "write seconds since 1970 as a number",
+        );
+        refusals.push(problem.at(&file.location(place)));
+    }
+    number
 }
 
 /// Variables that are there before the first `FROM`: the platform's, and `ARG`s.

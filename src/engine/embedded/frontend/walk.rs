@@ -142,6 +142,7 @@ impl<'a> Walk<'a> {
             config,
             history: state.history,
             platform,
+            epoch: self.stages.epoch,
         })
     }
 

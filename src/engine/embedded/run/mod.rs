@@ -202,6 +202,7 @@ impl StepRunner {
             mounts,
             alone,
             file_size: self.limits.disk,
+            hostname: step.hostname.clone(),
         })
     }
 

@@ -6,8 +6,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use indexmap::IndexMap;
-
 use super::{
     Isolation,
     agent::Agent,
@@ -68,7 +66,7 @@ impl Ready {
         }
         let files = [
             ("/etc/resolv.conf", resolvers()),
-            ("/etc/hosts", hosts(&step.add_hosts)),
+            ("/etc/hosts", hosts(step)),
         ];
         for (target, content) in files {
             let source = self.file(content.as_bytes(), 0o644, None)?;
@@ -249,13 +247,13 @@ fn resolvers() -> String {
     fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
 }
 
-fn hosts(added: &IndexMap<String, String>) -> String {
+fn hosts(step: &Step) -> String {
     use std::fmt::Write as _;
     let mut text = format!(
         "127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n",
-        spec::HOSTNAME
+        step.hostname.as_deref().unwrap_or(spec::HOSTNAME)
     );
-    for (name, address) in added {
+    for (name, address) in &step.add_hosts {
         let _ = writeln!(text, "{address}\t{name}");
     }
     text

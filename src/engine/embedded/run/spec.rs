@@ -130,11 +130,19 @@ pub(super) fn spec(task: &Task, ground: Ground) -> Result<Spec, OciSpecError> {
     linux.set_resources(None);
     let mut mounts = defaults(ground)?;
     for mount in &task.mounts {
-        mounts.push(own(mount, ground)?);
+        let mount = own(mount, ground)?;
+        // A mount of the step takes the place of a mount that is there anyway.
+        match mounts
+            .iter_mut()
+            .find(|there| there.destination() == mount.destination())
+        {
+            Some(there) => *there = mount,
+            None => mounts.push(mount),
+        }
     }
     SpecBuilder::default()
         .version("1.0.2")
-        .hostname(HOSTNAME)
+        .hostname(task.hostname.as_deref().unwrap_or(HOSTNAME))
         .root(
             RootBuilder::default()
                 .path(task.root.clone())

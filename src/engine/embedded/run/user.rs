@@ -1,7 +1,7 @@
 //! Who a step runs as: `USER` looked up in the tree, as `BuildKit` does it.
 //!
-//! An empty `USER` is root without supplementary groups; `UID:GID` in numbers needs no files; all else
-//! is looked up in the tree's `/etc/passwd` and `/etc/group`.
+//! `UID:GID` in numbers needs no files; all else is looked up in the tree's `/etc/passwd` and
+//! `/etc/group`. An empty `USER` is user 0 and its groups, when there are such files.
 
 use std::{
     io::{self, Read as _},
@@ -58,16 +58,18 @@ pub(super) fn identity(root: &Path, user: &str) -> Result<Identity, RunError> {
         });
     }
     let group = read(root, "/etc/group")?;
-    let mut identity = look_up(user, passwd.as_deref(), group.as_deref())?;
+    let found = if user.is_empty() {
+        look_up("0", passwd.as_deref(), group.as_deref()).unwrap_or_default()
+    } else {
+        look_up(user, passwd.as_deref(), group.as_deref())?
+    };
+    let mut identity = found;
     identity.home = home(identity.uid);
     Ok(identity)
 }
 
-/// Both numbers, when `USER` gives both or nothing at all.
+/// Both numbers, when `USER` gives both.
 fn numbers(user: &str) -> Option<(u32, u32)> {
-    if user.is_empty() {
-        return Some((0, 0));
-    }
     let (uid, gid) = user.split_once(':')?;
     let id = |text: &str| match text {
         "root" => Some(0),
@@ -87,7 +89,11 @@ fn look_up(user: &str, passwd: Option<&str>, group: Option<&str>) -> Result<Iden
     let account = passwd
         .lines()
         .filter_map(account)
-        .find(|account| number(name).map_or(account.name == name, |uid| account.uid == uid));
+        .find(|account| match number(name) {
+            _ if name.is_empty() => account.uid == 0,
+            Some(uid) => account.uid == uid,
+            None => account.name == name,
+        });
     let mut identity = match (&account, number(name)) {
         (Some(account), _) => Identity {
             uid: account.uid,
@@ -98,12 +104,18 @@ fn look_up(user: &str, passwd: Option<&str>, group: Option<&str>) -> Result<Iden
             uid,
             ..Identity::default()
         },
+        (None, None) if name.is_empty() => Identity::default(),
         (None, None) => {
             return Err(RunError::Step(format!(
                 "unable to find user {name}: no matching entries in passwd file"
             )));
         }
     };
+    if group.is_none() && (account.is_some() || !group_name.is_empty()) {
+        return Err(RunError::Step(format!(
+            "unable to find groups for spec {user}: no /etc/group in the image"
+        )));
+    }
     let groups = group.unwrap_or_default().lines().filter_map(self::group);
     if group_name.is_empty() {
         let name = account.map(|account| account.name);
@@ -130,13 +142,13 @@ fn look_up(user: &str, passwd: Option<&str>, group: Option<&str>) -> Result<Iden
 }
 
 fn account(line: &str) -> Option<Account<'_>> {
-    let mut fields = line.trim().split(':');
-    let name = fields.next()?;
-    let _password = fields.next()?;
-    let uid = fields.next()?.parse().ok()?;
-    let gid = fields.next()?.parse().ok()?;
-    let _comment = fields.next();
-    let home = fields.next().unwrap_or_default();
+    let line = Some(line.trim()).filter(|line| !line.is_empty())?;
+    let mut fields = line.split(':');
+    let mut field = || fields.next().unwrap_or_default();
+    let (name, _password) = (field(), field());
+    // What is no number is 0, also when it is missing.
+    let (uid, gid) = (field().parse().unwrap_or(0), field().parse().unwrap_or(0));
+    let (_comment, home) = (field(), field());
     Some(Account {
         name,
         uid,
@@ -146,11 +158,12 @@ fn account(line: &str) -> Option<Account<'_>> {
 }
 
 fn group(line: &str) -> Option<Group<'_>> {
-    let mut fields = line.trim().split(':');
-    let name = fields.next()?;
-    let _password = fields.next()?;
-    let gid = fields.next()?.parse().ok()?;
-    let members = fields.next().unwrap_or_default();
+    let line = Some(line.trim()).filter(|line| !line.is_empty())?;
+    let mut fields = line.split(':');
+    let mut field = || fields.next().unwrap_or_default();
+    let (name, _password) = (field(), field());
+    let gid = field().parse().unwrap_or(0);
+    let members = field();
     Some(Group { name, gid, members })
 }
 

@@ -54,6 +54,7 @@ pub(super) struct Task {
     pub(super) alone: bool,
     /// most bytes of one file
     pub(super) file_size: Option<u64>,
+    pub(super) hostname: Option<String>,
 }
 
 /// A mount at a path that exists and has no links in it.

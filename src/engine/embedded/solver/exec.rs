@@ -52,6 +52,7 @@ pub(super) fn run(
         mounts: Vec::new(),
         network: exec.network,
         add_hosts: exec.add_hosts.clone(),
+        hostname: exec.hostname.clone(),
     };
     for (name, value) in &exec.uncached_env {
         step.env
@@ -282,6 +283,10 @@ fn secret(
         if *required {
             let message = format!("secret {id}: not found");
             return Err(dockerfile(shared.job, Some(vertex), message));
+        }
+        if let Some(name) = env {
+            let nothing = crate::secret::Secret::new(Vec::new());
+            step.secret_env.insert(name.clone(), nothing);
         }
         return Ok(None);
     };

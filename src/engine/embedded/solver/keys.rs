@@ -142,6 +142,7 @@ pub(super) fn whole(from: Tree, source: &str) -> Copy {
         parents: false,
         exclude: Vec::new(),
         unpack: crate::engine::embedded::graph::Unpack::Never,
+        whole: false,
     }
 }
 

@@ -164,7 +164,7 @@ fn solve(
         history: base_history(&graph, &bases),
         graph: &graph,
         tree: &tree,
-        epoch: plan.source_date_epoch,
+        epoch: plan.source_date_epoch.or(graph.epoch),
     };
     let digest = export::write(image, &store, &plan.output, &plan.names).map_err(source_failure)?;
     for target in targets {
@@ -293,7 +293,8 @@ fn read(path: &Path) -> Result<String, BuildError> {
     file.take(MAX_DOCKERFILE)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
-    String::from_utf8(bytes).map_err(|error| failed(std::io::Error::other(error)))
+    // BuildKit takes what is no UTF-8 for the same sign: comments may be in any encoding.
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// A path as messages name it: relative to the repository when it lies in it.
