@@ -186,10 +186,15 @@ fn what_was_damaged_in_the_cache_is_read_from_the_layers() {
     }
     let scanned = format!("{:?}", image.scan(Some(Arc::clone(&memory))));
     assert_eq!(scanned, read);
-    assert_eq!(image.opened(), 2 * before);
+    // Of two empty layers the second may be known by then.
+    let after = image.opened();
+    assert!(
+        (2 * before - 1..=2 * before).contains(&after),
+        "{before} {after}"
+    );
     // And was noted again by that scan.
     assert_eq!(format!("{:?}", image.scan(Some(memory))), read);
-    assert_eq!(image.opened(), 2 * before);
+    assert_eq!(image.opened(), after);
 }
 
 #[test]

@@ -264,7 +264,8 @@ fn a_cache_that_lies_is_found_out_and_not_remembered() {
         }
     };
     // What records say, and whether that is found out when they are read or when they are used.
-    let cases: [(&str, Box<dyn Fn(&mut Value)>, bool); 6] = [
+    type Change<'c> = Box<dyn Fn(&mut Value) + 'c>;
+    let cases: [(&str, Change<'_>, bool); 6] = [
         (
             "diff id",
             Box::new(|tree| last(tree, "diff_id", json!(zeros))),

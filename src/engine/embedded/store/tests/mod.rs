@@ -1,5 +1,7 @@
 //! What all tests of the cache directory share.
 
+#![expect(clippy::disallowed_methods, reason = "tests make and read trees")]
+
 mod cache;
 mod facts;
 mod hostile;
