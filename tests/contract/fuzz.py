@@ -208,12 +208,14 @@ class Made:
 
     def shell(self):
         one, two = self.pick(BASE), self.pick(BASE + ["/x", "/x/y", "/new2", "rel"])
+        # A pipe would wait for its other end.
+        file = f"[ -p {one} ] || [ -p {two} ] ||"
         return self.pick([
-            f"rm -rf {one}", f"mkdir -p {two}", f"echo {self.r.randint(0, 99)} > {two}", f"mv {one} {two}",
+            f"rm -rf {one}", f"mkdir -p {two}", f"{file} echo {self.r.randint(0, 99)} > {two}", f"mv {one} {two}",
             f"ln -s {one} {two}", f"ln {one} {two}", f"chmod {self.pick(['700', '4755', '0', 'g+w', '1777'])} {one}",
             f"chown {self.pick(['1:2', '33', 'web:staff'])} {one}", f"touch -d @1500000000 {one}", f"touch {two}",
-            f"cp -a {one} {two}", f"rmdir {one}", f"mkfifo {two}", f"ln -s ../{self.name().replace(' ', '')} {two}",
-            f"rm -rf {one} && mkdir {one} && echo 1 > {one}/f", f"echo more >> {one}", f"cat {one} > {two}",
+            f"{file} cp -a {one} {two}", f"rmdir {one}", f"mkfifo {two}", f"ln -s ../{self.name().replace(' ', '')} {two}",
+            f"rm -rf {one} && mkdir {one} && echo 1 > {one}/f", f"{file} echo more >> {one}", f"{file} cat {one} > {two}",
             f"rm -rf {one}; echo file > {one}", f"rm -rf {one}; ln -s {two} {one}", "true"])
 
     def run(self, stages):

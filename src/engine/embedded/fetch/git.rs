@@ -250,7 +250,17 @@ impl<'a> Git<'a> {
     fn named(&self, meant: &Meant, name: &str, into: &Path) -> Result<(), FetchError> {
         let here = Some(into);
         if meant.tag.is_none() {
-            self.run(here, &["update-ref", "--", name, &meant.commit])?;
+            let short = ["refs/heads/", "refs/tags/"]
+                .iter()
+                .find_map(|prefix| name.strip_prefix(prefix));
+            // BuildKit fetches by the short name, which then is both a branch and a tag.
+            let names = match short {
+                Some(short) => vec![format!("refs/heads/{short}"), format!("refs/tags/{short}")],
+                None => vec![name.to_owned()],
+            };
+            for name in names {
+                self.run(here, &["update-ref", "--", &name, &meant.commit])?;
+            }
             return Ok(());
         }
         let both = format!("{name}:{name}");

@@ -234,10 +234,15 @@ impl Wanted {
     /// No link is followed below the base, and what is excluded is not there.
     fn required(&self, below: &Path, source: &Source<'_>) -> Result<(), FileError> {
         let base = source.find(Path::new(&self.pattern))?;
+        // What the context is asked for is asked for by its name, which is none behind a link.
+        let linked = source.foreign && base.path != root::cleaned(Path::new(&self.pattern));
         let absent = |excluded| FileError::NotFound {
             path: error::shown(&Path::new(&self.pattern).join(below)),
             excluded,
         };
+        if linked {
+            return Err(absent(false));
+        }
         let (mut done, mut inherited) = (PathBuf::new(), Inherited::default());
         let mut at = base;
         for part in below {
