@@ -6,6 +6,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 fail() { # message
     printf '::error title=plimsoll::%s\n' "$1"
+    printf '%s\n' passed=false exit-code=2 'summary=usage or configuration' published=false >>"$GITHUB_OUTPUT"
     exit 2
 }
 use() { # path

@@ -123,6 +123,7 @@ fn image(documents: &[Advisory]) -> (Evidence, Vec<Installed>) {
         os: Some("rhel".to_owned()),
         version: Some("8.9".to_owned()),
         layers: vec![layer.clone(), layer],
+        streams: Vec::new(),
     };
     (evidence, (0..500).map(package).collect())
 }

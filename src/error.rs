@@ -43,7 +43,7 @@ pub enum ExitCode {
     Bug = 70,
     /// interrupted by SIGINT
     Interrupted = 130,
-    /// terminated by SIGTERM
+    /// terminated by SIGTERM, or by the limit on the whole run
     Terminated = 143,
 }
 
@@ -65,7 +65,10 @@ impl ExitCode {
         ),
         (Self::Bug, "a bug in plimsoll"),
         (Self::Interrupted, "interrupted (SIGINT)"),
-        (Self::Terminated, "terminated (SIGTERM)"),
+        (
+            Self::Terminated,
+            "terminated (SIGTERM), or longer than `timeout`",
+        ),
     ];
 
     /// [`Self::TABLE`] as lines for `--help`.
@@ -138,6 +141,12 @@ pub enum Error {
         /// by SIGTERM, else by SIGINT
         terminated: bool,
     },
+    /// stopped by the limit on the whole run
+    #[error("the run took longer than {limit}")]
+    Late {
+        /// the limit, as it is written
+        limit: String,
+    },
     /// a bug
     #[error("internal error: {0}")]
     Bug(String),
@@ -171,7 +180,7 @@ impl Error {
             Self::Build(BuildError::Interrupted) | Self::Interrupted { terminated: false } => {
                 ExitCode::Interrupted
             }
-            Self::Interrupted { terminated: true } => ExitCode::Terminated,
+            Self::Interrupted { terminated: true } | Self::Late { .. } => ExitCode::Terminated,
             Self::Bug(_) => ExitCode::Bug,
         }
     }
@@ -220,6 +229,7 @@ impl Hint for Error {
             Self::Report { .. } => {
                 vec!["name a file that can be written: FORMAT=PATH".to_owned()]
             }
+            Self::Late { .. } => vec!["raise the limit (`--timeout`, `timeout`)".to_owned()],
             Self::Interrupted { .. } => Vec::new(),
         }
     }

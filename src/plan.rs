@@ -11,9 +11,10 @@ pub use words::describe;
 use indexmap::IndexMap;
 
 use crate::{
+    advisory::Severity,
     config::{
-        Config, EngineChoice, Exemption, FailOn, ImageConfig, Listed, Map, Network, Origin,
-        RuleName, Setting, Sourced, Stage,
+        self, Advisories, Config, EngineChoice, Exemption, FailOn, ImageConfig, Listed, Map,
+        Network, Origin, RuleName, Setting, Sourced, Stage,
     },
     engine::BuildPlan,
     oci::{Platform, Reference, Tag},
@@ -34,6 +35,8 @@ pub struct Plan {
     pub engine: Sourced<EngineChoice>,
     /// how the image is assessed
     pub scan: ScanPlan,
+    /// the image that was built goes to the Docker Engine too
+    pub load: bool,
     /// where the accepted image goes; `None` when it is not pushed
     pub push: Option<PushPlan>,
     /// registry and repository, without tag
@@ -73,10 +76,15 @@ pub struct ScanPlan {
     pub baseline: Option<BaselinePlan>,
     /// what makes the run fail
     pub fail_on: FailOn,
+    /// file that reports point at when no Dockerfile is known: the configuration, relative to the
+    /// repository
+    pub anchor: Option<String>,
     /// most days that the advisory data may be old
     pub max_age: i64,
-    /// Important errata do not fail the rule about vulnerabilities
-    pub critical_only: bool,
+    /// least severity of an erratum that fails the rule about vulnerabilities; Important when absent
+    pub fails_from: Option<Severity>,
+    /// vulnerabilities that no advisory mends are left out
+    pub only_fixed: bool,
     /// whether the project needs privileges, when the user says so
     pub privileged: Option<bool>,
 }
@@ -104,6 +112,7 @@ fn plan_image(config: &Config, image: &ImageConfig) -> Plan {
         stages: config.stages.clone(),
         build: build_plan(config, image, name.as_ref(), &scan.tags),
         engine: engine.unwrap_or_else(default),
+        load: build.and_then(|build| value(&build.load)) == Some(true),
         scan,
         push: push::push_plan(
             config,
@@ -142,6 +151,7 @@ fn build_plan(
     let name_of = |tag: &Tag| name.map(|name| format!("{name}:{tag}"));
     Some(BuildPlan {
         root: config.root.clone(),
+        checkout: config.checkout.clone(),
         context: image.context.value.clone(),
         dockerfile: image.dockerfile.as_ref()?.value.clone(),
         target: value(&build.target),
@@ -198,9 +208,8 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         .as_ref()
         .and_then(|version| Tag::next_build(version.as_str(), NO_TAGS).ok());
     let advisories = value(&scan.advisories);
-    let critical_only = advisories
-        .as_ref()
-        .and_then(|advisories| value(&advisories.critical_only));
+    let fails_from = advisories.as_ref().and_then(fails_from);
+    let only_fixed = advisories.as_ref().and_then(|own| value(&own.only_fixed));
     let max_age = advisories.and_then(|advisories| value(&advisories.max_age));
     ScanPlan {
         image: config.scan.clone(),
@@ -221,10 +230,31 @@ fn scan_plan(config: &Config, image: &ImageConfig) -> ScanPlan {
         base: value(&scan.base),
         baseline: baseline::plan(config, &scan),
         fail_on: value(&scan.fail_on).unwrap_or_default(),
+        anchor: anchor(config),
         max_age: max_age.map_or(DEFAULT_MAX_AGE, |days| i64::from(days.0)),
-        critical_only: critical_only.unwrap_or(false),
+        fails_from,
+        only_fixed: only_fixed.unwrap_or(false),
         privileged: project.and_then(|project| value(&project.privileged)),
     }
+}
+
+/// The least severity that fails; `critical-only` is the cutoff `critical`.
+fn fails_from(advisories: &Advisories) -> Option<Severity> {
+    if value(&advisories.critical_only) == Some(true) {
+        return Some(Severity::Critical);
+    }
+    value(&advisories.severity_cutoff).map(|cutoff| match cutoff {
+        config::Severity::Low => Severity::Low,
+        config::Severity::Moderate => Severity::Moderate,
+        config::Severity::Important => Severity::Important,
+        config::Severity::Critical => Severity::Critical,
+    })
+}
+
+/// The configuration file lies at the top of what it configures.
+fn anchor(config: &Config) -> Option<String> {
+    let name = config.file.as_ref()?.file_name()?;
+    name.to_str().map(str::to_owned)
 }
 
 /// What is known of the tags that exist.

@@ -11,6 +11,7 @@ pub mod grade;
 mod lifecycle;
 pub mod matching;
 mod model;
+pub mod signature;
 mod vulnerability;
 
 pub use cpe::Cpe;

@@ -25,7 +25,8 @@ crate::rule! {
     /// Without one, with one that is too old, and for images that Red Hat does not grade, the rule is
     /// *not assessed*, which is never a pass. It blocks only when the configuration marks it as
     /// required. With `--critical-only` (`scan.advisories.critical-only`) Important errata do not fail
-    /// it; they still count for the grade.
+    /// it; they still count for the grade. With `--severity-cutoff moderate`, or `low`
+    /// (`scan.advisories.severity-cutoff`), lesser errata fail it too; the grade stays the same.
     ///
     /// # Why
     /// An image is published with grade A only. Red Hat grades it by the Critical and Important

@@ -9,7 +9,7 @@ use crate::{
         Config, DiffId, Digest, History, ImageConfig, ImagePath, LayerIndex, Platform, Reference,
         RootFs,
     },
-    rpm::{FileEntry, FileState, Nevra, Package},
+    rpm::{FileEntry, FileState, Package},
     subject::{
         BaseImage, Entry, EntryKind, Fact, FileProblem, Inventory, LayerFacts, Packages,
         PreflightModified, Subject,
@@ -308,30 +308,10 @@ impl Image {
 }
 
 fn package(name: &str, vendor: &str, files: &[&str]) -> Package {
+    let files: Vec<FileEntry> = files.iter().map(|path| file_entry(path)).collect();
     Package {
-        nevra: Nevra {
-            name: name.to_owned(),
-            epoch: None,
-            version: "1".to_owned(),
-            release: "1.el9".to_owned(),
-            arch: Some("x86_64".to_owned()),
-        },
         vendor: Some(vendor.to_owned()).filter(|vendor| !vendor.is_empty()),
-        source_rpm: None,
-        license: None,
-        summary: None,
-        build_host: None,
-        size: 0,
-        install_time: None,
-        build_time: None,
-        module: None,
-        signing_key: None,
-        sig_md5: None,
-        sha1_header: None,
-        sha256_header: None,
-        file_digest_algo: 8,
-        provides: Vec::new(),
-        files: files.iter().map(|path| file_entry(path)).collect(),
+        ..crate::inventory::testing::package(name, &files)
     }
 }
 

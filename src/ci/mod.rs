@@ -75,11 +75,18 @@ impl Ci {
     }
 
     /// Text of others, so that the CI does not obey it. GitHub looks for its older commands, `##[…]`,
-    /// anywhere in a line; those of today are known by how a line begins, which is ours. Azure looks
-    /// for all of its own anywhere.
+    /// anywhere in a line, for those of today where a line begins, blanks aside. Azure looks for all
+    /// of its own anywhere.
     pub fn harmless(self, text: &str) -> String {
         match self {
-            Self::GitHub => text.replace("##[", "# #["),
+            Self::GitHub => {
+                let lines = text.split_inclusive(['\n', '\r']);
+                let line = |line: &str| match line.trim_start().starts_with("::") {
+                    true => line.replacen("::", ": :", 1),
+                    false => line.to_owned(),
+                };
+                lines.map(line).collect::<String>().replace("##[", "# #[")
+            }
             Self::Azure => text.replace("##[", "# #[").replace("##vso[", "# #vso["),
             Self::GitLab | Self::Plain => text.to_owned(),
         }
@@ -128,6 +135,11 @@ mod tests {
     fn older_commands_are_broken_up_where_they_would_be_obeyed() {
         assert_eq!(Ci::GitHub.harmless("a ##[error]b"), "a # #[error]b");
         assert_eq!(Ci::Plain.harmless("a ##[error]b"), "a ##[error]b");
+        assert_eq!(
+            Ci::GitHub.harmless("a::b\n  ::error::c\r::d::\n"),
+            "a::b\n  : :error::c\r: :d::\n"
+        );
+        assert_eq!(Ci::Plain.harmless("::a::"), "::a::");
     }
 
     #[test]

@@ -25,6 +25,12 @@ pub struct Outputs {
     pub exit_code: u8,
     /// the image was published
     pub published: bool,
+    /// digests of the images' configurations
+    pub image_id: Vec<String>,
+    /// what was pushed: each name with its tag
+    pub pushed: Vec<String>,
+    /// ids that code scanning gave to uploads
+    pub sarif_id: Vec<String>,
 }
 
 /// What an output of several lines is joined with where a value is one line.
@@ -49,9 +55,38 @@ impl Outputs {
         ]
     }
 
+    /// The same under names that other actions have; for GitHub alone, as other CIs bound their size.
+    pub fn more(&self) -> Vec<(&'static str, String)> {
+        let first = |values: &[String]| values.first().cloned().unwrap_or_default();
+        let (name, tag) = (first(&self.image), first(&self.tags));
+        let has_tag = name
+            .rsplit('/')
+            .next()
+            .is_some_and(|last| last.contains(':'));
+        let with_tag = match (has_tag, tag.is_empty() || name.is_empty()) {
+            (false, false) => format!("{name}:{tag}"),
+            _ => name,
+        };
+        let metadata = serde_json::json!({
+            "containerimage.config.digest": first(&self.image_id),
+            "containerimage.digest": first(&self.digest),
+            "image.name": self.pushed.join(","),
+        });
+        vec![
+            ("imageid", self.image_id.join("\n")),
+            ("image-with-tag", with_tag),
+            ("metadata", metadata.to_string()),
+            ("registry-path", first(&self.pushed)),
+            ("registry-paths", serde_json::json!(self.pushed).to_string()),
+            ("sarif-id", self.sarif_id.join("\n")),
+            ("results", self.json.clone().unwrap_or_default()),
+        ]
+    }
+
     /// For `$GITHUB_OUTPUT`. `token` must not be guessable from the values.
     pub fn for_github(&self, token: &str) -> String {
-        let lines = self.list().into_iter().map(|(name, value)| {
+        let all = self.list().into_iter().chain(self.more());
+        let lines = all.map(|(name, value)| {
             // A line of a value that is the token would end it early; nobody can know the token.
             let value = value.replace(token, "");
             format!("{name}<<{token}\n{value}\n{token}\n")
@@ -102,9 +137,11 @@ impl Outputs {
             1 => "FAILURE",
             _ => "ERROR",
         };
+        let timestamp = jiff::Timestamp::from_second(when).unwrap_or_default();
+        let timestamp = timestamp.to_string();
         let test = serde_json::json!({
             "result": result,
-            "timestamp": when.to_string(),
+            "timestamp": timestamp,
             "namespace": "default",
             "note": super::text::cut(&self.summary, 200),
             "successes": counts.successes,
@@ -193,6 +230,7 @@ mod tests {
         let want: BTreeMap<String, String> = outputs
             .list()
             .into_iter()
+            .chain(outputs.more())
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
         assert_eq!(read, want);
@@ -201,15 +239,41 @@ mod tests {
 
     #[test]
     fn every_output_of_the_action_is_there() {
-        let names: Vec<_> = Outputs::default()
-            .list()
-            .into_iter()
-            .map(|(n, _)| n)
-            .collect();
+        let names = |list: Vec<(&'static str, String)>| -> String {
+            list.into_iter()
+                .map(|(n, _)| n)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
         assert_eq!(
-            names.join(" "),
+            names(Outputs::default().list()),
             "image digest tags passed grade next-drop-date sarif json summary exit-code published"
         );
+        assert_eq!(
+            names(Outputs::default().more()),
+            "imageid image-with-tag metadata registry-path registry-paths sarif-id results"
+        );
+    }
+
+    #[test]
+    fn names_of_other_actions_say_the_same() {
+        let outputs = Outputs {
+            image: vec!["quay.io:443/org/app".to_owned()],
+            tags: vec!["1.0-1".to_owned(), "latest".to_owned()],
+            digest: vec!["sha256:aa".to_owned()],
+            pushed: vec!["quay.io:443/org/app:1.0-1".to_owned()],
+            ..Outputs::default()
+        };
+        let more: BTreeMap<_, _> = outputs.more().into_iter().collect();
+        assert_eq!(more["image-with-tag"], "quay.io:443/org/app:1.0-1");
+        assert_eq!(more["registry-paths"], r#"["quay.io:443/org/app:1.0-1"]"#);
+        let metadata: serde_json::Value = serde_json::from_str(&more["metadata"]).unwrap();
+        assert_eq!(metadata["containerimage.digest"], "sha256:aa");
+        let named = Outputs {
+            image: vec!["app:2".to_owned()],
+            ..outputs
+        };
+        assert_eq!(named.more()[1].1, "app:2");
     }
 
     #[test]
@@ -250,6 +314,7 @@ mod tests {
             (&test["result"], &test["failures"]),
             (&"FAILURE".into(), &2.into())
         );
+        assert_eq!(test["timestamp"], "1970-01-01T00:00:07Z");
         assert!(!files["image"].contains('\n'));
     }
 

@@ -9,7 +9,10 @@ use crate::{
     },
     engine::{
         BuildError,
-        embedded::store::{PruneOptions, StoreError, prune},
+        embedded::{
+            store::{PruneOptions, StoreError},
+            worker::prune,
+        },
     },
     error::Error,
 };

@@ -22,6 +22,26 @@ pub(super) fn colored(choice: ColorChoice, environment: &Environment, terminal: 
     }
 }
 
+/// The CI whose log this is.
+fn ci(environment: &Environment) -> Ci {
+    if environment.github().is_some() {
+        Ci::GitHub
+    } else if environment.gitlab().is_some() {
+        Ci::GitLab
+    } else if environment.is_azure() {
+        Ci::Azure
+    } else {
+        Ci::Plain
+    }
+}
+
+/// What is said before there is a console: without the secrets of the environment, and without what
+/// the CI would obey.
+pub(super) fn quotable(text: &str, environment: &Environment) -> String {
+    let redactor = Redactor::new(environment.secrets());
+    ci(environment).harmless(&redactor.redact(text))
+}
+
 /// What the run shows while it works; `given` are secrets beside those of the environment.
 pub(super) fn console(
     cli: &Cli,
@@ -41,15 +61,7 @@ pub(super) fn console(
         (_, ProgressChoice::Plain) => Mode::Plain,
         (_, ProgressChoice::Auto) => plain,
     };
-    let ci = if environment.github().is_some() {
-        Ci::GitHub
-    } else if environment.gitlab().is_some() {
-        Ci::GitLab
-    } else if environment.is_azure() {
-        Ci::Azure
-    } else {
-        Ci::Plain
-    };
+    let ci = ci(environment);
     let mut secrets = environment.secrets();
     secrets.extend(given);
     if let Some((user, password)) = environment.login() {

@@ -16,6 +16,7 @@ use crate::{
     error::Error,
     layout::Transport,
     plan::Plan,
+    progress::Console,
     registry::{
         LoginError, RegistryOptions, Tried,
         auth::{AuthStore, Kept, Login},
@@ -78,6 +79,14 @@ pub(super) fn registries(plans: &[Plan]) -> Vec<String> {
     registries.sort_unstable();
     registries.dedup();
     registries
+}
+
+/// Lets the registries of the images at hand do without checks, and says so.
+pub(super) fn go_unchecked(options: &mut RegistryOptions, plans: &[Plan], console: &Console) {
+    options.insecure = registries(plans);
+    for registry in &options.insecure {
+        console.warn(&unchecked(registry));
+    }
 }
 
 /// Directories with certificates of registries, as docker and podman have them.
@@ -146,7 +155,7 @@ pub(super) fn login(
     args: &LoginArgs,
     environment: &Environment,
     cwd: &Path,
-    options: &RegistryOptions,
+    unverified: bool,
 ) -> Result<Vec<String>, Error> {
     let scope = scope(&args.registry)?;
     if args.username.is_empty() || args.username.contains(':') {
@@ -158,16 +167,25 @@ pub(super) fn login(
         username: args.username.clone(),
         password,
     };
+    let registry = scope.split('/').next().unwrap_or(&scope).to_owned();
+    let mut lines = Vec::new();
+    if unverified {
+        lines.push(format!("warning: {}", unchecked(&registry)));
+    }
     let options = RegistryOptions {
         certificate_dirs: certificate_dirs(environment),
-        ..options.clone()
+        insecure: if unverified {
+            vec![registry]
+        } else {
+            Vec::new()
+        },
+        ..RegistryOptions::default()
     };
     let tried = try_login(&scope, &login, &options)?;
     let store = empty(environment);
     let kept = store
         .store(&file, &scope, &args.username, &login)
         .map_err(LoginError::from)?;
-    let mut lines = Vec::new();
     if tried == Tried::NotAsked {
         lines.push(format!(
             "warning: {scope} asks for no login, so that the password could not be tried"
@@ -180,6 +198,11 @@ pub(super) fn login(
     ));
     lines.extend(shadows(&scope, &file, environment));
     Ok(lines)
+}
+
+/// What a user should know who goes without checks.
+fn unchecked(registry: &str) -> String {
+    format!("the certificate of {registry} is not checked (`tls-verify` is false)")
 }
 
 /// What is told to the user, one line each.

@@ -11,6 +11,7 @@ mod logins;
 mod reports;
 mod signals;
 mod text;
+mod verdict;
 
 use std::{
     ffi::OsString,
@@ -19,14 +20,15 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use console::{colored, console};
+use console::{colored, console, quotable};
 use days::{as_of, day_asked, documented};
+use verdict::verdict;
 
 use crate::{
     advisory::grade::AsOf,
     check,
     config::{
-        self, Cli, Config, Environment, Words,
+        self, Cli, Config, Environment, Feeds, Words,
         cli::{AdvisoriesCommand, Command, ForArgs, ScanArgs},
     },
     engine::{Cancel, EngineEnvironment},
@@ -62,6 +64,7 @@ pub struct Process<'a> {
 pub fn run(mut process: Process<'_>) -> ExitCode {
     let environment = Environment::new(process.variables.clone());
     let stderr = process.stderr.clone();
+    let (directory, now) = (process.directory.clone(), (process.now)());
     let cli = match Cli::from_args(process.args.clone(), &ExitCode::help()) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &environment, &mut process),
@@ -71,8 +74,10 @@ pub fn run(mut process: Process<'_>) -> ExitCode {
     match dispatch(&cli, &environment, process) {
         Ok(code) => code,
         Err(error) => {
-            say(&stderr, &error.render(color));
-            error.exit_code()
+            say(&stderr, &quotable(&error.render(color), &environment));
+            let code = error.exit_code();
+            deliver::early(&cli, &environment, (&directory, now), code);
+            code
         }
     }
 }
@@ -99,7 +104,15 @@ fn dispatch(
         Command::Advisories(command) => {
             let console = console(cli, environment, Vec::new(), &process);
             let now = (process.now)();
-            advisories::run(command, environment, &process.directory, now, &console)?.into_bytes()
+            let directory = &process.directory;
+            let feeds = match command {
+                AdvisoriesCommand::Update { .. } => {
+                    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+                    config::feeds(cli, environment, directory, today, &words())?
+                }
+                _ => Feeds::default(),
+            };
+            advisories::run(command, &feeds, environment, directory, now, &console)?.into_bytes()
         }
         Command::Cache(command) => {
             let now = (process.now)();
@@ -107,8 +120,8 @@ fn dispatch(
             return Ok(tell(&process, &told));
         }
         Command::Login(args) => {
-            let options = RegistryOptions::default();
-            let told = logins::login(args, environment, &process.directory, &options)?;
+            let unverified = config::unverified(cli, environment)?;
+            let told = logins::login(args, environment, &process.directory, unverified)?;
             return Ok(tell(&process, &told));
         }
         Command::Logout(args) => {
@@ -131,7 +144,9 @@ fn dispatch(
 fn usage(error: &clap::Error, environment: &Environment, process: &mut Process<'_>) -> ExitCode {
     let plain = error.render().to_string();
     if error.use_stderr() {
-        say(&process.stderr, plain.trim_end());
+        say(&process.stderr, &quotable(plain.trim_end(), environment));
+        let place = (process.directory.as_path(), (process.now)());
+        deliver::unread(&process.args, environment, place);
         return ExitCode::Usage;
     }
     let text = if process.stdout_is_terminal && !environment.no_color() {
@@ -192,17 +207,18 @@ fn stages(
         let mut text = plan::describe(&plans, &config.reports, cli.global.verbose > 0);
         let http = RegistryOptions::default();
         text += &deliver::plan(&config, environment, &console, &http, &plans);
-        write_out(process.stdout, text.as_bytes())?;
+        write_out(process.stdout, console.redact(&text).as_bytes())?;
         return Ok(ExitCode::Success);
     }
     if cli.global.verbose > 0 {
         console.note(plan::describe(&plans, &config.reports, true).trim_end());
     }
-    let signals = signals::Signals::watch()?;
+    let limit = config.timeout.as_ref().map(|limit| limit.value.0);
+    let signals = signals::Signals::watch(limit)?;
     let auth = logins_of(cli, environment, &config, &plans, &console)?;
     let mut reach = reach(environment, auth, signals.cancel());
-    if config.plain_http {
-        reach.registry.insecure = logins::registries(&plans);
+    if config.unverified {
+        logins::go_unchecked(&mut reach.registry, &plans, &console);
     }
     let database = advisories::database_path(environment);
     let as_of = as_of(cli, environment, now)?;
@@ -223,7 +239,7 @@ fn stages(
     let several = plans.len() > 1;
     for plan in &plans {
         let mut done = pipeline::run(plan, &tools);
-        tell_apart(&mut done, &console, &signals);
+        tell_apart(&mut done, &console, &signals, &config);
         let shown = reports::Shown {
             console: &console,
             color,
@@ -235,6 +251,7 @@ fn stages(
         codes.extend(unwritten.iter().map(Error::exit_code));
         codes.push(done.code);
         if let Some(code) = signals.received() {
+            delivery.cut_short(code);
             return Ok(code);
         }
         delivery.add(plan, done, several);
@@ -259,14 +276,20 @@ fn logins_of(
     Ok(deliver::with_identity(store, config, environment, console))
 }
 
-/// Takes secrets out of the report, and says of a stage that a signal ended that it was that.
-fn tell_apart(done: &mut Done, console: &Console, signals: &signals::Signals) {
+/// Takes secrets out of the report, and says of a stage that a signal or the limit ended that it was
+/// that.
+fn tell_apart(done: &mut Done, console: &Console, signals: &signals::Signals, config: &Config) {
     if let Some(report) = &mut done.report {
         *report = report.redacted(&|text| console.hide(text));
     }
-    if let (Some(error), Some(code)) = (&mut done.error, signals.received()) {
+    let Some(error) = &mut done.error else { return };
+    if let Some(code) = signals.received() {
         let terminated = code == ExitCode::Terminated;
         *error = Error::Interrupted { terminated };
+    } else if let (true, Some(limit)) = (signals.is_late(), &config.timeout) {
+        let limit = limit.value.to_string();
+        *error = Error::Late { limit };
+        done.code = ExitCode::Terminated;
     }
 }
 
@@ -278,7 +301,7 @@ fn advisories_for(
     process: &mut Process<'_>,
 ) -> Result<ExitCode, Error> {
     let now = (process.now)();
-    let signals = signals::Signals::watch()?;
+    let signals = signals::Signals::watch(None)?;
     let reach = reach(
         environment,
         logins::auth_store(environment)?,
@@ -335,30 +358,6 @@ fn failure(console: &Console, error: &Error, color: bool) -> String {
     text + &console.redact(&error.render(color))
 }
 
-/// The heaviest code of all images: 1 wins over 4, what kept an image from being made over both.
-fn verdict(codes: &[ExitCode], exit_zero: bool) -> ExitCode {
-    const ORDER: [ExitCode; 10] = [
-        ExitCode::Bug,
-        ExitCode::Terminated,
-        ExitCode::Interrupted,
-        ExitCode::Usage,
-        ExitCode::BuildFailed,
-        ExitCode::Rejected,
-        ExitCode::PushFailed,
-        ExitCode::PublishFailed,
-        ExitCode::NotAssessed,
-        ExitCode::Success,
-    ];
-    let code = ORDER
-        .into_iter()
-        .find(|code| codes.contains(code))
-        .unwrap_or(ExitCode::Success);
-    match code {
-        ExitCode::Rejected | ExitCode::NotAssessed if exit_zero => ExitCode::Success,
-        code => code,
-    }
-}
-
 /// Words of the configuration that other modules define.
 fn words() -> Words {
     Words {
@@ -395,31 +394,5 @@ fn reach(environment: &Environment, auth: AuthStore, cancel: &Cancel) -> Reach {
             ..RegistryOptions::default()
         },
         engine,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{ExitCode, verdict};
-
-    #[test]
-    fn no_code_of_the_table_is_lost_among_several_images() {
-        for &(code, _) in ExitCode::TABLE {
-            assert_eq!(verdict(&[ExitCode::Success, code], false), code);
-            assert_eq!(
-                verdict(&[code, ExitCode::NotAssessed], false) == code,
-                code != ExitCode::Success
-            );
-        }
-        assert_eq!(verdict(&[], false), ExitCode::Success);
-    }
-
-    #[test]
-    fn exit_zero_pardons_verdicts_and_nothing_else() {
-        for &(code, _) in ExitCode::TABLE {
-            let pardoned = matches!(code, ExitCode::Rejected | ExitCode::NotAssessed);
-            let want = if pardoned { ExitCode::Success } else { code };
-            assert_eq!(verdict(&[code], true), want);
-        }
     }
 }

@@ -48,6 +48,9 @@ pub(super) fn write(
             errors.extend(remove(to, done, several).err());
             continue;
         }
+        if let Some(why) = reporter(&to.format).ok().and_then(|of| of.caveat(report)) {
+            shown.console.warn(&format!("{}: {why}", describe(to)));
+        }
         let result = match &to.path {
             None => to_stdout(to, report, shown, stdout),
             Some(path) => {

@@ -1,9 +1,12 @@
 //! SIGINT and SIGTERM: the first asks the stages to stop and lets them clean up, the second ends the
-//! process there and then.
+//! process there and then. A limit on the whole run asks as the first does.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU8, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,6 +20,7 @@ use crate::{
 pub(super) struct Signals {
     cancel: Cancel,
     received: Arc<AtomicU8>,
+    late: Arc<AtomicBool>,
     // dropped last: ends the watching task
     _runtime: tokio::runtime::Runtime,
 }
@@ -38,7 +42,8 @@ fn end(code: ExitCode) {
 }
 
 impl Signals {
-    pub(super) fn watch() -> Result<Self, Error> {
+    /// Watches; after `limit` it asks as a signal does.
+    pub(super) fn watch(limit: Option<Duration>) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("signals")
@@ -63,14 +68,29 @@ impl Signals {
             token.cancel();
             end(next(&mut watch).await);
         });
+        let late = Arc::new(AtomicBool::new(false));
+        if let Some(limit) = limit {
+            let (token, passed) = (cancel.clone(), late.clone());
+            runtime.spawn(async move {
+                tokio::time::sleep(limit).await;
+                passed.store(true, Ordering::SeqCst);
+                token.cancel();
+            });
+        }
         Ok(Self {
             cancel,
             received,
+            late,
             _runtime: runtime,
         })
     }
 
-    /// Cancelled at the first signal.
+    /// Whether the time has gone by.
+    pub(super) fn is_late(&self) -> bool {
+        self.late.load(Ordering::SeqCst)
+    }
+
+    /// Cancelled at the first signal, or when the time has gone by.
     pub(super) fn cancel(&self) -> &Cancel {
         &self.cancel
     }

@@ -110,6 +110,12 @@ impl Leaf for Span {
     }
 }
 
+impl std::fmt::Display for Span {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.show())
+    }
+}
+
 impl Leaf for Count {
     fn parse(text: &str, _: &Words) -> Result<Self, Problem> {
         let count = text.parse().ok().filter(|&count| count > 0);

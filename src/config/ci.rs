@@ -40,7 +40,8 @@ impl Leaf for When {
             (_, Ok(false)) => Ok(Self::Never),
             (_, Err(_)) => {
                 let message = format!("`{}` is none of auto, true, false", text.escape_debug());
-                Err(Problem::new(message))
+                let help = "what an image says of itself goes by `labels`".to_owned();
+                Err(Problem::new(message).help(text.contains('=').then_some(help)))
             }
         }
     }
@@ -89,6 +90,9 @@ section! {
         "wait-for-processing" wait_for_processing: bool,
         /// What the results are filed under; `plimsoll/` and the path of the Dockerfile when absent
         "category" category: String,
+        /// Directory of the checkout, which locations in reports are relative to; the top of the git
+        /// checkout when absent
+        "checkout-path" checkout_path: PathBuf,
         /// Ref that the results are of; only with `sha`
         "ref" reference: String,
         /// Commit that the results are of; only with `ref`

@@ -17,7 +17,8 @@ pub use super::{
     cli_advisories::AdvisoriesCommand,
     cli_cache::{CacheCommand, PruneArgs},
     cli_ci::CiArgs,
-    cli_compare::{CompareArgs, ForArgs, PolicyArgs},
+    cli_compare::{CompareArgs, PolicyArgs},
+    cli_for::{ForArgs, ListArgs},
 };
 
 /// From a repository's Dockerfile to a certified container image.
@@ -84,6 +85,13 @@ pub struct GlobalArgs {
     /// Exit with 0 although the image was rejected or could not be assessed (codes 1 and 4)
     #[arg(long, global = true)]
     pub exit_zero: bool,
+    /// Whether certificates of the image's registry are checked: true or false; false also allows a
+    /// registry without TLS; true when absent
+    #[arg(long, global = true, value_name = "BOOL")]
+    pub tls_verify: Option<String>,
+    /// Longest time that the whole run may take: 90s, 30m or 2h; it ends with code 143
+    #[arg(long, global = true, value_name = "SPAN")]
+    pub timeout: Option<String>,
 }
 
 /// What to do.
@@ -324,6 +332,9 @@ pub struct EngineArgs {
     /// Directory that becomes the OCI layout; a temporary one when absent
     #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub output: Option<PathBuf>,
+    /// Give the image to the Docker Engine too, under `--image` and its tags
+    #[arg(long)]
+    pub load: bool,
 }
 
 /// What the image is called.

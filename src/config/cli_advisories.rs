@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueHint};
 
-use super::cli_compare::ForArgs;
+use super::cli_for::ForArgs;
 
 /// `plimsoll advisories`.
 #[derive(Debug, Clone, Subcommand)]
@@ -13,7 +13,8 @@ pub enum AdvisoriesCommand {
     Update {
         /// Address of a feed, or a directory or archive (`.tar`, `.tar.zst`) with documents and beside
         /// them, when there are any, `repository-to-cpe.json`, `changes.csv`, `deletions.csv`,
-        /// `lifecycle.tsv`; Red Hat's own feed when absent
+        /// `lifecycle.tsv`; the key `scan.advisories.source` of plimsoll.yaml or Red Hat's own feed when
+        /// absent
         #[arg(long, value_name = "URL|DIR|ARCHIVE", value_hint = ValueHint::AnyPath)]
         from: Option<PathBuf>,
         /// Take over documents of single vulnerabilities (CSAF VEX, of either generation) as well: what
@@ -26,6 +27,14 @@ pub enum AdvisoriesCommand {
         /// shows it, no image gets a grade by them
         #[arg(long)]
         complete: bool,
+        /// File with OpenPGP keys, armoured or binary, that signatures (`.asc` beside archives and
+        /// documents) are checked by, and no others; repeatable; the key of Red Hat Product Security
+        /// and those in `/etc/pki/rpm-gpg/RPM-GPG-KEY-redhat-release` when absent
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        key: Vec<PathBuf>,
+        /// End the update at an archive or document that has no signature that holds
+        #[arg(long)]
+        require_signature: bool,
         /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         database: Option<PathBuf>,
@@ -44,7 +53,7 @@ pub enum AdvisoriesCommand {
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         database: Option<PathBuf>,
     },
-    /// List the advisories that an image lacks, with its grade and when it will drop; `--format
-    /// json` for programs
+    /// List the advisories that an image or a list of packages lacks, with the grade and when it will
+    /// drop; `--format json` for programs
     For(Box<ForArgs>),
 }

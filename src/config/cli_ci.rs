@@ -16,6 +16,10 @@ pub struct CiArgs {
     /// What the results are filed under; `plimsoll/` and the path of the Dockerfile when absent
     #[arg(long, value_name = "NAME")]
     pub category: Option<String>,
+    /// Directory of the checkout, which locations in reports are relative to; the top of the git
+    /// checkout when absent
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub checkout_path: Option<String>,
     /// Ref that the results are of, such as `refs/heads/main`; the workflow's when absent; with
     /// --sha
     #[arg(long = "ref", value_name = "REF", requires = "sha")]

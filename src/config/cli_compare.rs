@@ -1,7 +1,5 @@
 //! Options of an assessment: the policy, what the image is compared with, the advisories.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueHint};
 
 /// How the image is assessed.
@@ -28,6 +26,13 @@ pub struct PolicyArgs {
     /// `free_of_critical_vulnerabilities` fails on Critical errata alone, not on Important ones
     #[arg(long)]
     pub critical_only: bool,
+    /// Least severity of an erratum that fails `free_of_critical_vulnerabilities`: critical,
+    /// important, moderate or low; important when absent
+    #[arg(long, value_name = "SEVERITY")]
+    pub severity_cutoff: Option<String>,
+    /// Leave out vulnerabilities that no advisory mends; they lower no grade and fail nothing
+    #[arg(long)]
+    pub only_fixed: bool,
     /// what it is compared with
     #[command(flatten)]
     pub compare: CompareArgs,
@@ -45,23 +50,4 @@ pub struct CompareArgs {
     /// those alone that are `new` against the baseline
     #[arg(long, value_name = "any|new")]
     pub fail_on: Option<String>,
-}
-
-/// `plimsoll advisories for`.
-#[derive(Debug, Clone, Default, Args)]
-pub struct ForArgs {
-    /// Image, by transport as `plimsoll scan` takes it
-    pub image: String,
-    /// Platform to take from an index, such as `linux/amd64`; every one when absent; repeatable
-    #[arg(long, value_name = "OS/ARCH", value_delimiter = ',')]
-    pub platform: Vec<String>,
-    /// Grade as of this day (UTC, `YYYY-MM-DD`) instead of now, with the advisories that are known
-    #[arg(long, value_name = "DATE")]
-    pub as_of: Option<jiff::civil::Date>,
-    /// Read the layers although their package list is kept in the cache directory
-    #[arg(long)]
-    pub no_cache: bool,
-    /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub database: Option<PathBuf>,
 }

@@ -33,9 +33,10 @@ pub(super) const ADVISORIES: &str = "Examples:
   plimsoll advisories status
   plimsoll advisories show RHSA-2024:0010
   plimsoll advisories for registry.example.com/team/app:1.0-3
+  plimsoll advisories for --packages packages.tsv --modules modules --release 8.0
 
-Nothing is fetched from the network: bring the archive and `repository-to-cpe.json` from
-https://security.access.redhat.com/data/ by other means.";
+`update` fetches from https://security.access.redhat.com/data/ unless `--from` or the key
+`scan.advisories.source` of plimsoll.yaml names another feed, a directory or an archive.";
 
 pub(super) const CHECK: &str = "Examples:
   plimsoll check

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use indexmap::IndexMap;
 
 use super::{
+    amounts::Span,
     ci::CiConfig,
     decode::Value as _,
     file::Settings,
-    sourced::{Listed, Origin, Sourced},
+    sourced::{Listed, Origin, Setting, Sourced},
     values::{ReportTo, Stage},
 };
 use crate::secret::Secret;
@@ -26,8 +27,12 @@ pub struct Config {
     pub dry_run: bool,
     /// exit with 0 although the image was rejected or not assessed
     pub exit_zero: bool,
-    /// the registries of the images may be spoken to without TLS
-    pub plain_http: bool,
+    /// the certificates of the images' registries go unchecked, and TLS is not asked for
+    pub unverified: bool,
+    /// longest time that the run may take
+    pub timeout: Setting<Span>,
+    /// top of the checkout, which locations in reports are relative to; holds the root
+    pub checkout: PathBuf,
     /// reports to write; paths are absolute, no two go to the same place; empty when nobody asked
     /// for one
     pub reports: Vec<Sourced<ReportTo>>,

@@ -5,7 +5,10 @@ use std::{
     collections::BTreeMap, ffi::OsString, fmt, os::unix::ffi::OsStringExt as _, path::PathBuf,
 };
 
-use super::given::{KEYS, Key};
+use super::{
+    conventions::REFUSED,
+    given::{KEYS, Key},
+};
 use crate::secret::Secret;
 
 /// Prefix of Plimsoll's own variables.
@@ -204,7 +207,9 @@ impl Environment {
         let known = |name: &str| {
             let rest = name.strip_prefix(OWN).unwrap_or_default();
             let key = rest.to_ascii_lowercase().replace('_', "-");
-            OTHER_OWN.contains(&name) || KEYS.iter().any(|it: &Key| it.names.contains(&&*key))
+            OTHER_OWN.contains(&name)
+                || KEYS.iter().any(|it: &Key| it.names.contains(&&*key))
+                || REFUSED.iter().any(|it| it.names.contains(&&*key))
         };
         let own = self
             .variables
@@ -284,6 +289,9 @@ impl Environment {
             "GITLAB_TOKEN",
             "CI_JOB_TOKEN",
             "CI_REGISTRY_PASSWORD",
+            "CI_DEPLOY_PASSWORD",
+            "CI_DEPENDENCY_PROXY_PASSWORD",
+            "SYSTEM_ACCESSTOKEN",
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
             "ACTIONS_RUNTIME_TOKEN",
         ];
@@ -319,6 +327,18 @@ impl Environment {
             runtime_dir: self.path("XDG_RUNTIME_DIR"),
             home: self.path("HOME"),
         }
+    }
+
+    /// The file or directory for outputs that a setting names.
+    pub fn file_for(&self, name: &str) -> Option<String> {
+        let (_, path) = self.setting(name)?;
+        path.expose_str().map(|path| path.trim().to_owned())
+    }
+
+    /// Where the steps of the job begin, when a CI says so.
+    pub fn workspace(&self) -> Option<PathBuf> {
+        let github = self.github().and_then(|github| github.workspace);
+        github.or_else(|| self.gitlab()?.project_dir)
     }
 
     /// GitHub Actions, when it runs this.

@@ -9,6 +9,7 @@ use std::{
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::sourced::{Mark, Origin};
+use crate::report::printable;
 
 /// So many faults are shown in full; the rest is counted.
 const SHOWN: usize = 50;
@@ -84,17 +85,21 @@ impl Faults {
     }
 
     fn render_one(&self, fault: &Fault, renderer: &Renderer) -> String {
+        // Values and names of files stand in these as they were given.
+        let message = printable(&fault.message);
+        let help = fault.help.as_deref().map(printable);
         let Origin::File(mark) = &fault.origin else {
             let title = match &fault.origin {
-                Origin::Default => fault.message.clone(),
-                origin => format!("{origin}: {}", fault.message),
+                Origin::Default => message,
+                origin => format!("{origin}: {message}"),
             };
             let mut out = renderer.render(&[Group::with_title(Level::ERROR.primary_title(title))]);
-            if let Some(help) = &fault.help {
+            if let Some(help) = help {
                 let _ = write!(out, "\nhint: {help}");
             }
             return out;
         };
+        let file = printable(&mark.file);
         let also = fault.also.as_ref();
         let first = also.map_or(
             mark,
@@ -108,14 +113,14 @@ impl Faults {
         let within = |mark: &Mark| self.first_line(mark, &window);
         let mut snippet = Snippet::source(self.text.get(window.clone()).unwrap_or_default())
             .line_start(first.line)
-            .path(&*mark.file)
+            .path(&*file)
             .annotation(AnnotationKind::Primary.span(within(mark)));
         if let Some((also, label)) = also {
             snippet = snippet.annotation(AnnotationKind::Context.span(within(also)).label(*label));
         }
-        let group = Level::ERROR.primary_title(&*fault.message).element(snippet);
+        let group = Level::ERROR.primary_title(&*message).element(snippet);
         let hint = || Level::HELP.with_name(Some("hint"));
-        let help = fault.help.iter().map(|help| hint().message(help));
+        let help = help.iter().map(|help| hint().message(&**help));
         renderer.render(&[group.elements(help)])
     }
 

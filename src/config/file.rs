@@ -11,6 +11,7 @@ use super::{
     decode::{Decoder, Map},
     lists::{Joined, Tags},
     section::section,
+    severity::Severity,
     sourced::Origin,
     values::{
         Catalog, Days, EngineChoice, FailOn, KeyValue, Network, Port, ReportTo, RuleName, Stage,
@@ -55,6 +56,8 @@ section! {
         "stages" stages: Vec<Stage>,
         /// Push the image once it is accepted: `plimsoll run` goes through the stage `push` too
         "push" push: bool,
+        /// Longest time that a whole run may take: `90s`, `30m`, `2h`
+        "timeout" timeout: Span,
         /// Several images of one repository; what is set above holds for each of them
         "images" images: Vec<Entry>,
     } required []
@@ -198,6 +201,8 @@ section! {
         "add-hosts" add_hosts: Map<String>,
         /// Directory that becomes the OCI layout
         "output" output: PathBuf,
+        /// Give the image to the Docker Engine too, under its name and tags
+        "load" load: bool,
     } required []
 }
 
@@ -285,12 +290,26 @@ section! {
 section! {
     /// Where advisories come from and how old they may be.
     pub struct Advisories {
-        /// Directory or address of the advisory feed
+        /// Feed that `plimsoll advisories update` takes advisories from: an address, a directory or an
+        /// archive; Red Hat's own when absent. `--from` wins
         "source" source: String,
+        /// The same of documents of single vulnerabilities, which change no grade; none are taken over
+        /// when absent. `--vex` wins
+        "vex" vex: String,
+        /// Files with the OpenPGP keys that signatures of the feed are checked by, instead of Red
+        /// Hat's own; `--key` wins
+        "keys" keys: Vec<String>,
+        /// A document or archive without a signature that holds ends the update
+        "require-signature" require_signature: bool,
         /// Oldest age that still counts, in days: `7d`
         "max-age" max_age: Days,
         /// `free_of_critical_vulnerabilities` fails on Critical errata alone; the grade does not change
         "critical-only" critical_only: bool,
+        /// Least severity of an unapplied erratum that fails `free_of_critical_vulnerabilities`:
+        /// `critical`, `important` (the default), `moderate` or `low`; the grade does not change
+        "severity-cutoff" severity_cutoff: Severity,
+        /// Leave out vulnerabilities that no advisory mends
+        "only-fixed" only_fixed: bool,
     } required []
 }
 

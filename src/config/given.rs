@@ -38,12 +38,20 @@ pub(super) const KEYS: &[Key] = &[
     key(&["config"], "--config", Split::One),
     key(&["stages"], "STAGE", Split::Words),
     key(&["dry-run"], "--dry-run", Split::One),
-    key(&["exit-zero"], "--exit-zero", Split::One),
+    key(&["exit-zero", "no-fail"], "--exit-zero", Split::One),
     key(&["fail-build"], "", Split::One),
+    key(&["exit-code"], "", Split::One),
+    key(&["failure-threshold"], "", Split::One),
+    key(&["timeout"], "--timeout", Split::One),
     key(&["format", "output-format"], "--format", Split::Words),
+    key(&["output-file"], "", Split::One),
     key(&["report"], "--report", Split::Words),
     key(&["context"], "--context", Split::One),
-    key(&["file", "dockerfile"], "--file", Split::One),
+    key(
+        &["file", "dockerfile", "containerfiles", "dockerfiles"],
+        "--file",
+        Split::One,
+    ),
     key(&["target"], "--target", Split::One),
     key(&["build-args", "build-arg"], "--build-arg", Split::Lines),
     key(&["labels", "label"], "--label", Split::Lines),
@@ -62,12 +70,14 @@ pub(super) const KEYS: &[Key] = &[
     key(&["cache-dir"], "--cache-dir", Split::One),
     key(&["mirrors", "mirror"], "--mirror", Split::Lines),
     key(&["add-hosts", "add-host"], "--add-host", Split::Lines),
+    key(&["build-contexts"], "", Split::Lines),
     key(&["output"], "--output", Split::One),
+    key(&["load"], "--load", Split::One),
     key(&["tags", "tag"], "--tag", Split::Words),
     key(&["image"], "--image", Split::One),
     key(&["registry"], "", Split::One),
     key(&["image-ref"], "", Split::One),
-    key(&["tls-verify"], "", Split::One),
+    key(&["tls-verify"], "--tls-verify", Split::One),
     key(&["docker-host"], "", Split::One),
     key(&["push"], "--push", Split::One),
     key(&["mount-from"], "--mount-from", Split::Words),
@@ -75,9 +85,20 @@ pub(super) const KEYS: &[Key] = &[
     key(&["profile"], "--profile", Split::One),
     key(&["only"], "--only", Split::Words),
     key(&["skip", "ignore"], "--skip", Split::Lines),
+    key(&["ignore-file", "trivyignores"], "", Split::One),
     key(&["require"], "--require", Split::Words),
     key(&["base"], "--base", Split::One),
     key(&["critical-only"], "--critical-only", Split::One),
+    key(
+        &["severity-cutoff", "min-severity", "severity"],
+        "--severity-cutoff",
+        Split::Words,
+    ),
+    key(
+        &["only-fixed", "ignore-unfixed"],
+        "--only-fixed",
+        Split::One,
+    ),
     key(&["baseline"], "--baseline", Split::One),
     key(&["fail-on"], "--fail-on", Split::One),
     key(&["as-of"], "--as-of", Split::One),
@@ -92,13 +113,18 @@ pub(super) const KEYS: &[Key] = &[
         Split::One,
     ),
     key(&["category"], "--category", Split::One),
+    key(
+        &["checkout-path", "checkout_path"],
+        "--checkout-path",
+        Split::One,
+    ),
     key(&["ref"], "--ref", Split::One),
     key(&["sha"], "--sha", Split::One),
     key(&["check-run"], "--check-run", Split::One),
-    key(&["comment"], "--comment", Split::One),
+    key(&["comment", "comment-on-pr"], "--comment", Split::One),
     key(&["status"], "--status", Split::One),
     key(&["annotations"], "--annotations", Split::One),
-    key(&["job-summary"], "--job-summary", Split::One),
+    key(&["job-summary", "jobSummary"], "--job-summary", Split::One),
     key(&["token-file"], "--token-file", Split::One),
     key(&["dotenv"], "--dotenv", Split::One),
     key(&["results-dir"], "--results-dir", Split::One),
@@ -235,6 +261,7 @@ impl Given {
         self.add("mirrors", &args.mirror);
         self.add("add-hosts", &args.add_host);
         self.add("output", output.as_slice());
+        self.add("load", &yes(args.load));
     }
 
     fn ci(&mut self, args: &CiArgs) {
@@ -242,6 +269,7 @@ impl Given {
             ("upload-sarif", &args.upload_sarif),
             ("wait-for-processing", &args.wait_for_processing),
             ("category", &args.category),
+            ("checkout-path", &args.checkout_path),
             ("ref", &args.reference),
             ("sha", &args.sha),
             ("annotations", &args.annotations),
@@ -275,8 +303,28 @@ impl Given {
         self.add("require", &args.require);
         self.add("base", args.base.as_slice());
         self.add("critical-only", &yes(args.critical_only));
+        self.add("severity-cutoff", args.severity_cutoff.as_slice());
+        self.add("only-fixed", &yes(args.only_fixed));
         self.add("baseline", args.compare.baseline.as_slice());
         self.add("fail-on", args.compare.fail_on.as_slice());
+    }
+
+    /// Adds texts of a level that is no command line.
+    pub(super) fn put(&mut self, name: &'static str, origin: Origin, texts: Vec<String>) {
+        self.0.push((name, origin, texts));
+    }
+
+    /// The texts of a key, to be added to.
+    pub(super) fn texts_mut(&mut self, name: &str) -> Option<&mut Vec<String>> {
+        let found = self.0.iter_mut().find(|(given, ..)| *given == name);
+        found.map(|(_, _, texts)| texts)
+    }
+
+    /// Takes a key away.
+    pub(super) fn take(&mut self, name: &str) -> Option<(Origin, Vec<String>)> {
+        let at = self.0.iter().position(|(given, ..)| *given == name)?;
+        let (_, origin, texts) = self.0.remove(at);
+        Some((origin, texts))
     }
 
     /// The texts of a key.

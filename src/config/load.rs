@@ -48,8 +48,8 @@ pub(super) fn find(config: Option<&Path>, cwd: &Path) -> Result<Place, ConfigErr
         });
     }
     let here = cwd.canonicalize().map_err(ConfigError::Directory)?;
-    let is_top = |directory: &&Path| directory.join(".git").exists();
-    let top = here.ancestors().find(is_top);
+    let top = top_of(&here);
+    let top = top.as_deref();
     for directory in here.ancestors() {
         let exists = |name: &&&str| directory.join(name).symlink_metadata().is_ok();
         let found: Vec<&str> = FILE_NAMES.iter().filter(exists).copied().collect();
@@ -80,6 +80,12 @@ pub(super) fn find(config: Option<&Path>, cwd: &Path) -> Result<Place, ConfigErr
         root: top.unwrap_or(&here).to_owned(),
         file: None,
     })
+}
+
+/// The top of the git checkout that a directory lies in.
+pub(super) fn top_of(directory: &Path) -> Option<PathBuf> {
+    let is_top = |directory: &&Path| directory.join(".git").exists();
+    directory.ancestors().find(is_top).map(Path::to_owned)
 }
 
 pub(super) fn canonical(path: &Path) -> Result<PathBuf, ConfigError> {

@@ -14,13 +14,16 @@ mod cli_cache;
 mod cli_choices;
 mod cli_ci;
 mod cli_compare;
+mod cli_for;
 mod cli_help;
 mod cli_init;
 mod cli_push;
+mod conventions;
 mod decode;
 mod effective;
 mod environment;
 mod fault;
+mod feeds;
 mod file;
 mod given;
 mod lists;
@@ -31,19 +34,22 @@ mod resolve;
 mod schema;
 mod secrets;
 mod section;
+mod severity;
 mod sourced;
 mod stages;
+mod switches;
 mod texts;
 mod tree;
 mod values;
 
-pub use amounts::amount_of_bytes;
+pub use amounts::{Span, amount_of_bytes};
 pub use ci::{Ci, CiConfig, When};
 pub use cli::Cli;
 pub use decode::Map;
 pub use effective::{Config, ImageConfig};
 pub use environment::{Docker, Environment, GitHub, GitLab};
 pub use fault::{Fault, Faults};
+pub use feeds::{Feeds, feeds};
 pub use file::{
     Advisories, Attestation, Build, Company, Contact, Entry, Exemption, Image, Notify, Project,
     Publish, Rebuild, Scan, SecretSource, Settings, Smtp, Source,
@@ -52,7 +58,9 @@ pub use lists::{Joined, Tags};
 pub use load::{FILE_NAMES, MAX_FILE, decode};
 pub use resolve::load;
 pub use schema::schema;
+pub use severity::Severity;
 pub use sourced::{Listed, Mark, Origin, Setting, Sourced};
+pub use switches::unverified;
 pub use values::{
     Catalog, Days, EngineChoice, FailOn, KeyValue, Network, Port, ReportTo, RuleName, Stage, Tree,
 };

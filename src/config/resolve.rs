@@ -9,6 +9,7 @@ use super::{
     ConfigError, Words,
     amounts::{cache_dir, dump_llb},
     cli::{Cli, Command},
+    conventions,
     decode::Value as _,
     effective::{Config, ImageConfig},
     environment::Environment,
@@ -18,7 +19,7 @@ use super::{
     load::{canonical, decode, find, read},
     paths::{Bases, is_free},
     sourced::{Origin, Sourced},
-    texts::boolean,
+    switches::unknown_variables,
     values::{EngineChoice, ReportTo, Stage},
 };
 use crate::{
@@ -43,17 +44,21 @@ pub fn load(
     let mut from_cli = Given::from_command(&cli.command);
     from_cli.add("format", &cli.global.format);
     from_cli.add("report", &cli.global.report);
-    let from_environment = Given::from_environment(environment, &mut faults);
+    let mut from_environment = Given::from_environment(environment, &mut faults);
+    from_cli.add("timeout", cli.global.timeout.as_slice());
+    from_cli.add("tls-verify", cli.global.tls_verify.as_slice());
+    let bases = Bases {
+        root: place.root.clone(),
+        cwd: canonical(cwd)?,
+    };
+    from_environment.translate(&bases, &mut faults);
+    conventions::refuse(environment, &mut faults);
     let levels = vec![
         from_cli.settings(words, environment, &mut faults),
         from_environment.settings(words, environment, &mut faults),
         file,
         defaults(),
     ];
-    let bases = Bases {
-        root: place.root.clone(),
-        cwd: canonical(cwd)?,
-    };
     let mut resolver = Resolver {
         cli,
         environment,
@@ -66,27 +71,19 @@ pub fn load(
     let merged = merge(levels);
     let stages = resolver.stages(&merged);
     let reports = resolver.reports(merged.report, &[&from_environment, &from_cli]);
+    let checkout = resolver.checkout(merged.ci.as_ref());
     let ci = resolver.ci(merged.ci);
-    let dry_run = match &cli.command {
-        Command::Run(run) => run.dry_run,
-        Command::Push(push) => push.dry_run,
-        _ => false,
-    };
     let config = Config {
         root: place.root,
         file: place.file,
         stages,
-        dry_run: dry_run || resolver.switch(&from_environment, "dry-run") == Some(true),
-        exit_zero: cli.global.exit_zero
-            || resolver.switch(&from_environment, "exit-zero") == Some(true)
-            || resolver.switch(&from_environment, "fail-build") == Some(false),
-        plain_http: resolver.switch(&from_environment, "tls-verify") == Some(false),
+        dry_run: resolver.dry_run(&from_environment),
+        exit_zero: resolver.exit_zero(&from_environment),
+        unverified: resolver.unverified(&[&from_cli, &from_environment]),
+        timeout: merged.timeout,
+        checkout,
         reports,
-        force: match &cli.command {
-            Command::Run(run) => run.push.transfer.force,
-            Command::Push(push) => push.transfer.force,
-            _ => false,
-        } || resolver.switch(&from_environment, "force") == Some(true),
+        force: resolver.force(&from_environment),
         images,
         scan: match &cli.command {
             Command::Scan(scan) => Some(scan.image.clone()),
@@ -104,7 +101,7 @@ pub fn load(
 }
 
 /// The configuration file that the command line or the environment names.
-fn named(cli: &Cli, environment: &Environment) -> Option<PathBuf> {
+pub(super) fn named(cli: &Cli, environment: &Environment) -> Option<PathBuf> {
     let given = cli.global.config.clone();
     given.or_else(|| {
         let (_, path) = environment.setting("config")?;
@@ -257,6 +254,7 @@ impl Resolver<'_> {
         let dockerfile = self.dockerfile(&build, &context.value);
         self.check_name(settings.image.as_ref().map(|image| &image.value));
         self.check_push(&settings);
+        self.check_load(&settings);
         let builds = matches!(self.cli.command, Command::Run(_) | Command::Build(_));
         let (secrets, ssh) = if builds {
             (self.secrets(&build), self.ssh(&build))
@@ -361,37 +359,4 @@ impl Resolver<'_> {
             })
             .collect()
     }
-
-    fn source_date_epoch(&mut self) -> Option<i64> {
-        const NAME: &str = "SOURCE_DATE_EPOCH";
-        let text = self.environment.text(NAME)?;
-        let seconds = text.parse().ok().filter(|seconds: &i64| *seconds >= 0);
-        let origin = Origin::Variable(NAME.to_owned());
-        if seconds.is_none() && !self.faults.list.iter().any(|fault| fault.origin == origin) {
-            let message = format!(
-                "`{}` is no number of seconds since 1970",
-                text.escape_debug()
-            );
-            self.faults.push(origin, message, None);
-        }
-        seconds
-    }
-
-    fn switch(&mut self, given: &Given, name: &str) -> Option<bool> {
-        let (origin, texts) = given.get(name)?;
-        match boolean(texts.first().map_or("", String::as_str)) {
-            Ok(value) => Some(value),
-            Err(problem) => {
-                self.faults
-                    .push(origin.clone(), problem.message, problem.help);
-                None
-            }
-        }
-    }
-}
-
-fn unknown_variables(environment: &Environment) -> Vec<String> {
-    let unknown = environment.unknown();
-    let note = |name: &&str| format!("`{name}` is set in the environment but means nothing");
-    unknown.iter().map(note).collect()
 }

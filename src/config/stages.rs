@@ -83,6 +83,26 @@ impl Resolver<'_> {
 }
 
 impl Resolver<'_> {
+    /// An image without a name could not be found again.
+    pub(super) fn check_load(&mut self, settings: &Settings) {
+        let build = settings.build.as_ref();
+        let load = build.and_then(|build| build.value.load.as_ref());
+        let builds = matches!(self.cli.command, Command::Run(_) | Command::Build(_));
+        let Some(load) = load.filter(|load| load.value && builds) else {
+            return;
+        };
+        let image = settings.image.as_ref().map(|image| &image.value);
+        let named = image.is_some_and(|image| {
+            let tag = image.tag.is_some() || image.version.is_some();
+            tag && image.registry.is_some() && image.repository.is_some()
+        });
+        if !named {
+            let message = "the image has no name to be loaded under".to_owned();
+            let help = "name it with `--image` and `--tag`, or in the section `image`".to_owned();
+            self.faults.push(load.origin.clone(), message, Some(help));
+        }
+    }
+
     /// What was assessed by some rules alone is not accepted.
     fn whole_scan(&mut self, settings: &Settings) {
         let scan = settings.scan.as_ref().map(|scan| &scan.value);

@@ -3,12 +3,14 @@
 use super::{
     Words,
     ci::Ci,
+    conventions,
     decode::{Leaf, Map, Problem},
     environment::Environment,
     fault::Faults,
     file::{Advisories, Build, Exemption, Image, Scan, SecretSource, Settings},
     given::Given,
     lists::{Joined, Tags},
+    severity::{self, Severity},
     sourced::{Origin, Setting, Sourced},
     values::{KeyValue, RuleName},
 };
@@ -35,11 +37,13 @@ impl Given {
             mount_from: reader.many("mount-from"),
             ..Image::default()
         };
-        let critical_only = reader.flag("critical-only");
-        let advisories = critical_only.map(|critical_only| Advisories {
-            critical_only: Some(critical_only),
+        let advisories = Advisories {
+            critical_only: reader.flag("critical-only"),
+            severity_cutoff: reader.severity_cutoff(),
+            only_fixed: reader.flag("only-fixed"),
             ..Advisories::default()
-        });
+        };
+        let advisories = (advisories != Advisories::default()).then_some(advisories);
         let scan = Scan {
             profile: reader.one("profile"),
             only: reader.many("only"),
@@ -58,6 +62,7 @@ impl Given {
             report: reader.many("format"),
             stages: reader.many("stages"),
             push: reader.flag("push"),
+            timeout: reader.one("timeout"),
             ..Settings::default()
         }
     }
@@ -81,6 +86,7 @@ impl Reader<'_> {
             upload_sarif: self.one("upload-sarif"),
             wait_for_processing: self.flag("wait-for-processing"),
             category: self.one("category"),
+            checkout_path: self.one("checkout-path"),
             reference: self.one("ref"),
             sha: self.one("sha"),
             check_run: self.flag("check-run"),
@@ -114,9 +120,10 @@ impl Reader<'_> {
             engine: self.one("engine"),
             cache_dir: self.one("cache-dir"),
             limits: None,
-            mirrors: self.map("mirrors"),
+            mirrors: self.mirrors(),
             add_hosts: self.map("add-hosts"),
             output: self.one("output"),
+            load: self.flag("load"),
         }
     }
 
@@ -172,6 +179,28 @@ impl Reader<'_> {
             Ok((key, value))
         })?;
         Some(joined(pairs))
+    }
+
+    /// Mirrors, and the images among named contexts.
+    fn mirrors(&mut self) -> Setting<Map<String>> {
+        let contexts = self.all("build-contexts", conventions::context).map(joined);
+        match (self.map("mirrors"), contexts) {
+            (Some(mut mirrors), Some(contexts)) => {
+                for (name, place) in contexts.value {
+                    mirrors.value.entry(name).or_insert(place);
+                }
+                Some(mirrors)
+            }
+            (mirrors, contexts) => mirrors.or(contexts),
+        }
+    }
+
+    fn severity_cutoff(&mut self) -> Setting<Severity> {
+        let (origin, texts) = self.given.get("severity-cutoff")?;
+        let words = self.words;
+        let read = |_: &str, _: &Words| severity::cutoff(texts, words);
+        let value = self.parse(origin, "", read)?;
+        Some(Sourced::new(value, origin.clone()))
     }
 
     /// Build arguments: `KEY` alone takes the value of the environment; unset there, it is not set

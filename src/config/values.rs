@@ -103,7 +103,7 @@ impl Leaf for Platform {
 }
 
 /// A leaf that is one of a few words.
-fn one_of<T: Copy>(what: &str, text: &str, words: &[(&str, T)]) -> Result<T, Problem> {
+pub(super) fn one_of<T: Copy>(what: &str, text: &str, words: &[(&str, T)]) -> Result<T, Problem> {
     words
         .iter()
         .find(|(word, _)| *word == text)

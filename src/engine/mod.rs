@@ -1,12 +1,17 @@
 //! Engines: Dockerfile in, OCI layout out.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     finding::Location,
+    inventory::LayerMemory,
     oci::{Digest, Platform},
     report::Lint,
     secret::Secret,
@@ -19,15 +24,20 @@ pub mod docker;
 pub mod dockerignore;
 pub mod embedded;
 mod select;
+mod ssh_keys;
 
 pub use connect::connect;
 pub use select::{EngineChoice, EngineEnvironment, Place, docker_address, place};
+pub use ssh_keys::{KeyAgents, serve_keys};
 
 /// Everything a build needs; paths are absolute and were checked to lie where they may.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct BuildPlan {
-    /// repository root; locations are relative to it
+    /// repository root
     pub root: PathBuf,
+    /// top of the checkout, which holds the root and which locations are relative to; the root when
+    /// empty
+    pub checkout: PathBuf,
     /// context directory
     pub context: PathBuf,
     /// Dockerfile
@@ -74,6 +84,17 @@ pub struct BuildPlan {
     pub limits: Limits,
     /// file for the graph in `BuildKit`'s LLB; of the embedded engine alone
     pub dump_llb: Option<PathBuf>,
+}
+
+impl BuildPlan {
+    /// What locations are relative to.
+    pub fn top(&self) -> &Path {
+        if self.checkout.as_os_str().is_empty() {
+            &self.root
+        } else {
+            &self.checkout
+        }
+    }
 }
 
 /// Bounds on one step; none unless set.
@@ -230,4 +251,8 @@ pub trait Engine {
         events: &mut dyn BuildEvents,
         cancel: &Cancel,
     ) -> Result<Built, BuildError>;
+    /// what it noted of the layers that it made, for a scan of what was built
+    fn memory(&self, _plan: &BuildPlan) -> Option<Arc<dyn LayerMemory>> {
+        None
+    }
 }

@@ -112,18 +112,18 @@ impl Site {
         self.runtime.block_on(self.fetch(path, etag, limit))
     }
 
-    /// Many documents, some of them at the same time; they are handed on in the order of their paths,
-    /// until that is no longer wanted.
+    /// Many documents, each of no more than `limit` bytes, some of them at the same time; they are
+    /// handed on in the order of their paths, until that is no longer wanted.
     pub fn documents<P: AsRef<str>>(
         &self,
         paths: &[P],
-        limit: usize,
+        limit: &dyn Fn(&str) -> usize,
         each: &mut dyn FnMut(&str, Result<Document, SourceError>) -> bool,
     ) {
         self.runtime.block_on(async {
             let work = paths.iter().map(|path| async {
                 let path = path.as_ref();
-                (path, self.fetch(path, None, limit).await)
+                (path, self.fetch(path, None, limit(path)).await)
             });
             let mut work = stream::iter(work).buffered(AT_ONCE);
             while let Some((path, document)) = work.next().await {

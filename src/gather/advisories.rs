@@ -20,6 +20,17 @@ use crate::{
 /// A database holds some 20 MB; whatever is larger than this is none, bytes.
 const MAX_DATABASE: u64 = 1 << 30;
 
+/// Leaves out vulnerabilities that no advisory mends, and notes how many.
+pub(super) fn leave_out_unfixed(facts: &mut Fact<AdvisoryFacts>) {
+    if let Fact::Known(facts) = facts
+        && !facts.matched.unfixed.is_empty()
+    {
+        let count = std::mem::take(&mut facts.matched.unfixed).len();
+        let note = format!("{count} vulnerabilities that no advisory mends are left out");
+        facts.matched.notes.push(note);
+    }
+}
+
 /// The advisories that images are laid beside.
 pub struct Advisories {
     /// bytes of the database, or why there are none

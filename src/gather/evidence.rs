@@ -47,6 +47,7 @@ pub(super) fn evidence(inventory: &Inventory) -> Found {
         os: os_release(inventory, "ID").map(|id| id.to_lowercase()),
         version: os_release(inventory, "VERSION_ID"),
         layers: vec![LayerEvidence::default(); inventory.layers.len()],
+        streams: Vec::new(),
     };
     let mut unread = Vec::new();
     for (path, content) in &inventory.kept {
@@ -56,6 +57,12 @@ pub(super) fn evidence(inventory: &Inventory) -> Found {
         let Some(of_layer) = found.layers.get_mut(layer.0 as usize) else {
             continue;
         };
+        if path.as_bytes().starts_with(b"/etc/dnf/modules.d/") {
+            found
+                .streams
+                .extend(streams(&String::from_utf8_lossy(content)));
+            continue;
+        }
         if let Err(error) = read(path, content, of_layer) {
             unread.push(format!("{path} cannot be read: {error}"));
         }
@@ -147,6 +154,38 @@ fn enabled(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// Enabled module streams, `name:stream`: of a file of dnf's (`/etc/dnf/modules.d`), or one on a
+/// line, with a colon or a blank between.
+pub fn streams(text: &str) -> Vec<String> {
+    let lines = || text.lines().map(str::trim);
+    if !lines().any(|line| line.starts_with('[')) {
+        let plain = lines().filter(|line| !line.starts_with('#'));
+        return plain
+            .filter_map(|line| line.split_once([':', ' ', '\t']))
+            .map(|(name, stream)| format!("{}:{}", name.trim(), stream.trim()))
+            .collect();
+    }
+    // name, stream and state of each section
+    let mut found: Vec<[String; 3]> = Vec::new();
+    for line in lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            let name = name.trim_end_matches(']').to_owned();
+            found.push([name, String::new(), String::new()]);
+        } else if let Some((key, value)) = line.split_once('=')
+            && let Some(section) = found.last_mut()
+            && let Some(at) = ["name", "stream", "state"]
+                .iter()
+                .position(|own| *own == key.trim())
+        {
+            value.trim().clone_into(&mut section[at]);
+        }
+    }
+    let enabled = |[name, stream, state]: [String; 3]| {
+        (state == "enabled" && !stream.is_empty()).then(|| format!("{name}:{stream}"))
+    };
+    found.into_iter().filter_map(enabled).collect()
+}
+
 /// The packages as the advisories want them.
 pub(super) fn installed(packages: &Packages, history: &HashMap<Nevra, String>) -> Vec<Installed> {
     let each = packages.list.iter().zip(&packages.layers);
@@ -173,7 +212,7 @@ fn os_release(inventory: &Inventory, key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, enabled, evidence};
+    use super::{Found, enabled, evidence, streams};
     use crate::{check::testing::Image, oci::LayerIndex};
 
     #[test]
@@ -220,6 +259,19 @@ mod tests {
         let text = "[main]\nx = 1\n# [no]\n[ubi-9-baseos-rpms]\nname = UBI\nenabled = 1\n\n[ubi-9-baseos-source]\nenabled = 1\n[off]\nenabled=0\n[silent]\nname=x\n";
         assert_eq!(enabled(text), ["ubi-9-baseos-rpms", "silent"]);
         assert_eq!(enabled("enabled=1\n"), [] as [String; 0]);
+    }
+
+    #[test]
+    fn enabled_module_streams_are_those_of_dnf_or_of_a_plain_list() {
+        let file = "[httpd]\nname=httpd\nstream=2.4\nprofiles=\nstate=enabled\n\n[perl]\nname=perl\nstream=5.26\nprofiles=\nstate=disabled\n[nodejs]\nstate=enabled\nstream=\n";
+        assert_eq!(streams(file), ["httpd:2.4"]);
+        let plain = "# streams\nhttpd 2.4\n\nnodejs:10\nperl\t5.26\nodd\n";
+        assert_eq!(streams(plain), ["httpd:2.4", "nodejs:10", "perl:5.26"]);
+        let image = Image::good().file("etc/dnf/modules.d/httpd.module", file);
+        assert_eq!(
+            evidence(&image.build().inventory).evidence.streams,
+            ["httpd:2.4"]
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod packages;
 
 pub use advisories::{Advisories, read as read_database};
 pub use context::{Context, malformed_ignore};
+pub use evidence::streams;
 pub use files::{read_at_most, read_file};
 pub use packages::{PackageCache, PackageList};
 
@@ -193,8 +194,10 @@ pub struct Request<'a> {
     pub advisories: &'a Advisories,
     /// most days that they may be old
     pub max_age: i64,
-    /// Important ones do not fail the image
-    pub critical_only: bool,
+    /// least severity that fails the image
+    pub fails_from: Severity,
+    /// leave out vulnerabilities that no advisory mends
+    pub only_fixed: bool,
     /// look up whether the base image of today has the fixes that are missing
     pub current_base: bool,
 }
@@ -233,16 +236,14 @@ pub fn subject(
         }
         Fact::Unmet(reason) => tracing::info!(reason, "base image not known"),
     }
-    let least = if request.critical_only {
-        Severity::Critical
-    } else {
-        Severity::Important
-    };
     let mut advisories = request.advisories.facts(
         PackageList::of(image.descriptor.digest(), &inventory),
         request.max_age,
-        least,
+        request.fails_from,
     );
+    if request.only_fixed {
+        advisories::leave_out_unfixed(&mut advisories);
+    }
     if let Fact::Known(facts) = &mut advisories
         && request.current_base
         && !facts.matched.missing.is_empty()

@@ -29,7 +29,7 @@ use crate::{
 
 /// What opens a kept list. The version of the program is part of it, because what is read of an
 /// image may change with it.
-const MAGIC: &str = concat!("plimsoll package list 2 ", env!("CARGO_PKG_VERSION"), " ");
+const MAGIC: &str = concat!("plimsoll package list 3 ", env!("CARGO_PKG_VERSION"), " ");
 /// Largest list that is kept or read, bytes; 10,000 packages take some 3 MB.
 const MAX_FILE: u64 = 32 << 20;
 /// Most lists that are kept.
@@ -53,6 +53,16 @@ impl PackageList {
     pub fn packages(&self) -> usize {
         let keys = |it: &&Installed| it.nevra.name == "gpg-pubkey";
         self.installed.len() - self.installed.iter().filter(keys).count()
+    }
+
+    /// A list that is of no image.
+    pub fn given(evidence: Evidence, installed: Vec<Installed>) -> Self {
+        Self {
+            image: String::new(),
+            evidence,
+            installed,
+            unread: Vec::new(),
+        }
     }
 
     /// Takes it over from a pass over the layers.

@@ -24,6 +24,9 @@ pub(super) enum Role {
 }
 
 impl Role {
+    /// All of them; the place of one is what it is stored as.
+    pub(super) const ALL: [Self; 4] = [Self::Sqlite, Self::Wal, Self::Ndb, Self::Bdb];
+
     pub(super) const fn file_name(self) -> &'static str {
         match self {
             Self::Sqlite => "rpmdb.sqlite",
@@ -85,7 +88,8 @@ pub(super) fn is_kept(path: &[u8]) -> bool {
         || path.starts_with(b"usr/share/buildinfo/")
 }
 
-/// Where packages came from, when nothing better says it: dnf's history, repositories of Red Hat.
+/// Where packages came from, when nothing better says it: dnf's history, repositories of Red Hat,
+/// enabled module streams.
 fn is_useful(path: &[u8]) -> bool {
     matches!(
         path,
@@ -95,7 +99,7 @@ fn is_useful(path: &[u8]) -> bool {
             | b"usr/lib/sysimage/libdnf5/transaction_history.sqlite-wal"
             | b"etc/yum.repos.d/redhat.repo"
             | b"etc/yum.repos.d/ubi.repo"
-    )
+    ) || path.starts_with(b"etc/dnf/modules.d/")
 }
 
 /// A database file in any directory called `rpm`: `usr/lib/sysimage/rpm`, `var/lib/rpm`,
@@ -106,7 +110,7 @@ fn database(path: &[u8]) -> Option<Role> {
     if directory != b"rpm" {
         return None;
     }
-    [Role::Sqlite, Role::Wal, Role::Ndb, Role::Bdb]
+    Role::ALL
         .into_iter()
         .find(|role| role.file_name().as_bytes() == name)
 }

@@ -64,6 +64,17 @@ impl DatabaseFiles {
         self.files.insert(role.file_name(), (role, sha256, bytes));
     }
 
+    /// Role and content of each.
+    pub(super) fn contents(&self) -> impl Iterator<Item = (Role, &[u8])> {
+        let files = self.files.values();
+        files.map(|(role, _, bytes)| (*role, &bytes[..]))
+    }
+
+    /// Bytes of all of them.
+    pub(super) fn size(&self) -> u64 {
+        self.contents().map(|(_, bytes)| bytes.len() as u64).sum()
+    }
+
     pub(super) fn read(mut self, directory: &ImagePath, packed: &Packed) -> Vec<LayerDatabase> {
         let wal = self.files.remove(Role::Wal.file_name());
         let mut found = Vec::new();

@@ -1,20 +1,20 @@
-//! One layer: its diff id, its entries in tar order, the digest of each regular file, and the few
-//! contents that are looked at. Nothing here knows of other layers.
+//! One layer: its entries in tar order, the digest of each regular file, and the few contents that are
+//! looked at. Nothing here knows of other layers.
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest as _, Sha256, Sha512};
+use sha2::{Digest as _, Sha256};
 
 use super::{
     content::{self, Interest},
-    database::{DatabaseFiles, LayerDatabase, Packed, Sha},
+    database::{DatabaseFiles, LayerDatabase, Sha},
     error::{LayerError, LimitError, TarError},
     options::Budget,
     secrets::{self, Trace},
-    tar::{Sink, TarEntry, TarKind, TarStream},
+    tar::{Sink, TarEntry, TarKind},
 };
 use crate::{
-    oci::{DiffId, ImagePath, LayerIndex},
+    oci::{ImagePath, LayerIndex},
     subject::{Change, ChangeKind, Entry, EntryKind},
 };
 
@@ -41,101 +41,11 @@ pub(super) struct LayerScan {
     pub(super) databases: Vec<LayerDatabase>,
     pub(super) traces: Vec<Trace>,
     pub(super) entries: u64,
+    /// bytes of paths and link targets
+    pub(super) names: u64,
+    /// bytes of holes in sparse files
+    pub(super) holes: u64,
     pub(super) uncompressed: u64,
-}
-
-enum DiffHasher {
-    Sha256(Sha256),
-    Sha512(Sha512),
-}
-
-impl DiffHasher {
-    fn new(diff_id: &DiffId) -> Result<Self, LayerError> {
-        match diff_id.0.algorithm().as_ref() {
-            "sha256" => Ok(Self::Sha256(Sha256::new())),
-            "sha512" => Ok(Self::Sha512(Sha512::new())),
-            _ => Err(LayerError::DiffIdAlgorithm(diff_id.to_string())),
-        }
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        match self {
-            Self::Sha256(hasher) => hasher.update(bytes),
-            Self::Sha512(hasher) => hasher.update(bytes),
-        }
-    }
-
-    fn finish(self) -> String {
-        match self {
-            Self::Sha256(hasher) => format!("sha256:{}", hex(&hasher.finalize())),
-            Self::Sha512(hasher) => format!("sha512:{}", hex(&hasher.finalize())),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// Takes the uncompressed bytes of a layer, piece by piece.
-pub(super) struct LayerWalk<'s> {
-    hasher: DiffHasher,
-    diff_id: &'s DiffId,
-    tar: TarStream<Collector<'s>>,
-    budget: &'s Budget,
-    bytes: u64,
-}
-
-impl<'s> LayerWalk<'s> {
-    pub(super) fn new(
-        index: LayerIndex,
-        diff_id: &'s DiffId,
-        budget: &'s Budget,
-        packed: &'s Packed,
-    ) -> Result<Self, LayerError> {
-        let collector = Collector {
-            index,
-            budget,
-            packed,
-            scan: LayerScan::default(),
-            databases: BTreeMap::new(),
-            file: None,
-            spare: Vec::new(),
-        };
-        Ok(Self {
-            hasher: DiffHasher::new(diff_id)?,
-            diff_id,
-            tar: TarStream::new(collector, budget.limits.clone()),
-            budget,
-            bytes: 0,
-        })
-    }
-
-    pub(super) fn feed(&mut self, chunk: &[u8]) -> Result<(), LayerError> {
-        self.budget.uncompressed(chunk.len() as u64)?;
-        self.bytes += chunk.len() as u64;
-        self.hasher.update(chunk);
-        self.tar.feed(chunk)
-    }
-
-    /// The layer is over: its diff id is compared before the archive's end is judged, because
-    /// wrong bytes are the likelier cause of a bad end.
-    pub(super) fn finish(self) -> Result<LayerScan, LayerError> {
-        let actual = self.hasher.finish();
-        if actual != self.diff_id.to_string() {
-            return Err(LayerError::DiffId {
-                expected: self.diff_id.to_string(),
-                actual,
-            });
-        }
-        let mut scan = self.tar.finish()?.finish();
-        scan.uncompressed = self.bytes;
-        Ok(scan)
-    }
 }
 
 /// The file whose content is passing by.
@@ -148,10 +58,10 @@ struct OpenFile {
     held: Vec<u8>,
 }
 
-struct Collector<'s> {
+/// Takes the entries of one layer's archive.
+pub(super) struct Collector<'s> {
     index: LayerIndex,
     budget: &'s Budget,
-    packed: &'s Packed,
     scan: LayerScan,
     /// by directory
     databases: BTreeMap<ImagePath, DatabaseFiles>,
@@ -160,7 +70,18 @@ struct Collector<'s> {
     spare: Vec<u8>,
 }
 
-impl Collector<'_> {
+impl<'s> Collector<'s> {
+    pub(super) fn new(index: LayerIndex, budget: &'s Budget) -> Self {
+        Self {
+            index,
+            budget,
+            scan: LayerScan::default(),
+            databases: BTreeMap::new(),
+            file: None,
+            spare: Vec::new(),
+        }
+    }
+
     fn change(&mut self, path: ImagePath, kind: ChangeKind) -> usize {
         self.scan.changes.push(Change { path, kind });
         self.scan.changes.len() - 1
@@ -209,15 +130,8 @@ impl Collector<'_> {
             Interest::Kept => self.budget.kept(size)?,
             // an image with many histories is scanned without the last of them
             Interest::Useful if !self.budget.useful(size) => interest = Interest::None,
-            Interest::Database(_) if size > limits.database => {
-                return Err(LimitError::Database {
-                    path: path.clone(),
-                    size,
-                    limit: limits.database,
-                }
-                .into());
-            }
-            Interest::Useful | Interest::Database(_) | Interest::Secrets | Interest::None => {}
+            Interest::Database(_) => self.budget.database(path, size)?,
+            Interest::Useful | Interest::Secrets | Interest::None => {}
         }
         self.file = Some(OpenFile {
             change,
@@ -244,14 +158,9 @@ impl Collector<'_> {
             .unwrap_or_default()
     }
 
-    fn finish(mut self) -> LayerScan {
-        let packed = self.packed;
-        self.scan.databases = self
-            .databases
-            .into_iter()
-            .flat_map(|(directory, files)| files.read(&directory, packed))
-            .collect();
-        self.scan
+    /// What was found; the databases are not read yet.
+    pub(super) fn finish(self) -> (LayerScan, BTreeMap<ImagePath, DatabaseFiles>) {
+        (self.scan, self.databases)
     }
 }
 
@@ -284,6 +193,7 @@ impl Sink for Collector<'_> {
             TarKind::Fifo => EntryKind::Fifo,
         };
         self.budget.entry(names)?;
+        self.scan.names += names;
         if whiteout {
             return Ok(());
         }
@@ -351,6 +261,7 @@ impl Sink for Collector<'_> {
     fn hole(&mut self, mut bytes: u64) -> Result<(), LayerError> {
         static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         self.budget.holes(bytes)?;
+        self.scan.holes = self.scan.holes.saturating_add(bytes);
         while bytes > 0 {
             let piece = usize::try_from(bytes).map_or(ZEROS.len(), |n| n.min(ZEROS.len()));
             self.data(ZEROS.get(..piece).unwrap_or_default())?;

@@ -4,6 +4,10 @@
 //! and the digest of each file come out of the same pass, on all cores and in bounded memory. Nothing
 //! is unpacked to disk, and what a layer says is believed only as far as [`Limits`] go. Whether any
 //! of it is good or bad is not judged here.
+//!
+//! What a layer holds does not change, so it can be kept ([`record`], [`LayerMemory`]) and a layer that
+//! is known need not be read. Read all the same are layers with files of packages that are not described
+//! by SHA-256, and a database whose write-ahead log is in another layer.
 
 mod blob;
 mod capability;
@@ -14,23 +18,27 @@ mod digests;
 mod error;
 mod fetch;
 mod header;
+mod kept;
 mod layer;
 mod modified;
 mod options;
 mod owners;
+mod record;
 mod resolve;
 mod schedule;
 mod secrets;
 mod sparse;
 mod tar;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tree;
 mod verify;
+mod walk;
 
 pub use error::{LayerError, LimitError, ScanError, TarError};
 pub use modified::modified;
 pub use options::*;
+pub use record::{LayerKey, LayerMemory, Recorded, record};
 pub use verify::verify;
 
 use std::{

@@ -1,11 +1,18 @@
 //! How a scan is bounded, watched and stopped.
 
-use std::{num::NonZeroUsize, sync::atomic::AtomicU64, sync::atomic::Ordering, thread};
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
 
 use tokio_util::sync::CancellationToken;
 
-use super::error::LimitError;
-use crate::oci::LayerIndex;
+use super::{error::LimitError, record::LayerMemory};
+use crate::oci::{ImagePath, LayerIndex};
 
 /// Layers of an image. Runtimes stop at 127 (`overlay` mounts); a configuration can list any number.
 pub const MAX_LAYERS: u64 = 4096;
@@ -33,6 +40,9 @@ pub const MAX_KEPT: u64 = 32 << 20;
 pub const MAX_USEFUL: u64 = 64 << 20;
 /// Bytes of one rpm database file; that of a full desktop is some 150 MiB.
 pub const MAX_DATABASE: u64 = 256 << 20;
+/// Bytes of all rpm database files of one layer whose facts are kept: they are held in memory until the
+/// layer ends, while a build goes on beside it.
+pub(super) const MAX_KEPT_DATABASES: u64 = 96 << 20;
 /// log2 of the bytes a zstd frame may ask to keep (128 MiB), zstd's own default for untrusted input.
 pub const MAX_ZSTD_WINDOW_LOG: u32 = 27;
 
@@ -96,6 +106,8 @@ pub struct ScanOptions {
     pub limits: Limits,
     /// stops the scan between two pieces of a layer
     pub cancel: CancellationToken,
+    /// layers that it knows are not read; of the others, what is learned is given to it
+    pub memory: Option<Arc<dyn LayerMemory>>,
 }
 
 impl Default for ScanOptions {
@@ -105,6 +117,7 @@ impl Default for ScanOptions {
             verify: true,
             limits: Limits::default(),
             cancel: CancellationToken::new(),
+            memory: None,
         }
     }
 }
@@ -132,6 +145,9 @@ pub(super) struct Budget {
     names: AtomicU64,
     kept: AtomicU64,
     useful: AtomicU64,
+    databases: AtomicU64,
+    /// bytes of all databases together
+    most_databases: u64,
 }
 
 impl Budget {
@@ -144,6 +160,16 @@ impl Budget {
             names: AtomicU64::new(0),
             kept: AtomicU64::new(0),
             useful: AtomicU64::new(0),
+            databases: AtomicU64::new(0),
+            most_databases: u64::MAX,
+        }
+    }
+
+    /// For one layer that is looked at while it is made.
+    pub(super) fn of_recording() -> Self {
+        Self {
+            most_databases: MAX_KEPT_DATABASES,
+            ..Self::new(Limits::default())
         }
     }
 
@@ -158,10 +184,27 @@ impl Budget {
     }
 
     pub(super) fn entry(&self, name_bytes: u64) -> Result<(), LimitError> {
+        self.entries(1, name_bytes)
+    }
+
+    pub(super) fn entries(&self, count: u64, name_bytes: u64) -> Result<(), LimitError> {
         let limit = self.limits.entries;
-        within(&self.entries, 1, limit).ok_or(LimitError::Entries(limit))?;
+        within(&self.entries, count, limit).ok_or(LimitError::Entries(limit))?;
         let limit = self.limits.name_bytes;
         within(&self.names, name_bytes, limit).ok_or(LimitError::Names(limit))
+    }
+
+    pub(super) fn database(&self, path: &ImagePath, size: u64) -> Result<(), LimitError> {
+        let refused = |limit| LimitError::Database {
+            path: path.clone(),
+            size,
+            limit,
+        };
+        if size > self.limits.database {
+            return Err(refused(self.limits.database));
+        }
+        let limit = self.most_databases;
+        within(&self.databases, size, limit).ok_or_else(|| refused(limit))
     }
 
     /// Whether there is room for a file that an image can be judged without.

@@ -14,8 +14,10 @@ use super::{
     blob::LayerReader,
     database::Packed,
     error::{LayerError, ScanError},
-    layer::{LayerScan, LayerWalk},
+    layer::LayerScan,
     options::{Budget, ScanOptions, ScanProgress},
+    record::{LayerKey, recall},
+    walk::LayerWalk,
 };
 use crate::oci::{Descriptor, DiffId, ImageSource, LayerIndex};
 
@@ -170,6 +172,13 @@ impl<'s> Pool<'_, 's> {
         let (Some(of), Some(diff_id)) = (job.layers.get(layer), job.diff_ids.get(layer)) else {
             return Ok(());
         };
+        if let Some(memory) = &job.options.memory
+            && let Some(known) = recall(memory.as_ref(), index(layer), of, diff_id, job.budget)?
+        {
+            job.progress.layer(index(layer), of.size(), of.size());
+            self.done(layer, known.read(job.packed));
+            return Ok(());
+        }
         let walk = LayerWalk::new(index(layer), diff_id, job.budget, job.packed)?;
         let reader = LayerReader::open(job.source, of, job.budget.limits.zstd_window_log)?;
         let mut state = self.lock();
@@ -228,14 +237,28 @@ impl<'s> Pool<'_, 's> {
     }
 
     fn finish(&self, layer: usize, walk: LayerWalk<'s>) -> Result<(), LayerError> {
-        let scan = walk.finish()?;
+        let job = self.job;
+        let key = match (job.layers.get(layer), job.diff_ids.get(layer)) {
+            (Some(of), Some(diff_id)) if job.options.memory.is_some() => {
+                Some(LayerKey::of(of, diff_id))
+            }
+            _ => None,
+        };
+        let (scan, kept) = walk.finish(key.as_ref())?;
+        if let (Some(memory), Some(key), Some(kept)) = (&job.options.memory, &key, kept) {
+            memory.keep(&key.digest(), &kept);
+        }
+        self.done(layer, scan);
+        Ok(())
+    }
+
+    fn done(&self, layer: usize, scan: LayerScan) {
         let mut state = self.lock();
         if let Some(result) = state.results.get_mut(layer) {
             *result = Some(scan);
         }
         state.slots.retain(|slot| slot.layer != layer);
         self.changed.notify_all();
-        Ok(())
     }
 }
 

@@ -140,6 +140,13 @@ fn regex(pattern: &str) -> Regex {
         .expect("the patterns of this file are tested to compile")
 }
 
+/// The words of [`search`] that are these.
+pub(super) fn named(what: &str) -> Option<&'static str> {
+    let files = FILES.iter().map(|file| &file.pattern);
+    let mut all = TOKENS.iter().chain(files).map(|pattern| pattern.what);
+    all.find(|&known| known == what)
+}
+
 /// What secret the content of a file looks like.
 pub(super) fn search(path: &ImagePath, content: &[u8]) -> Option<&'static str> {
     if !is_text(content) {

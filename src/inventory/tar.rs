@@ -15,7 +15,7 @@ const BLOCK: u64 = 512;
 /// Bytes of header that may be held back until it is whole: metadata, a sparse map, and slack.
 const MAX_HEADER: usize = 4 << 20;
 /// Bytes that a VFS capability can have is 24 (`vfs_ns_cap_data`); slack for later revisions.
-const MAX_CAPABILITY: usize = 64;
+pub(super) const MAX_CAPABILITY: usize = 64;
 
 /// An entry as its header describes it.
 #[derive(Debug)]

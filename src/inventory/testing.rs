@@ -78,7 +78,7 @@ pub(super) fn file(path: &str, content: &[u8]) -> FileEntry {
 }
 
 /// A package of Red Hat's, version 1, release 1.el9.
-pub(super) fn package(name: &str, files: &[FileEntry]) -> Package {
+pub(crate) fn package(name: &str, files: &[FileEntry]) -> Package {
     Package {
         nevra: Nevra {
             name: name.to_owned(),

@@ -113,6 +113,7 @@ fn baseline(
         place: None,
         tag: transport.tag(),
         current_base: false,
+        memory: None,
     };
     let plan = Plan {
         scan: ScanPlan {

@@ -1,11 +1,11 @@
 //! `build`: the image, or the finding that says why there is none.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use tempfile::TempDir;
 
 use super::{
-    Done, Tools,
+    Done, Tools, load,
     recipe::{Recipe, dedup},
     scan::{Target, judged, scan_images},
 };
@@ -15,6 +15,7 @@ use crate::{
     error::{Error, ExitCode},
     finding::{Finding, Lint, LintLevel},
     gather,
+    inventory::LayerMemory,
     plan::Plan,
     progress::Console,
     report::{Report, ReportKind},
@@ -28,8 +29,12 @@ pub(super) fn build_and_scan(
     scan: bool,
 ) -> Done {
     let started = Instant::now();
-    let (made, _scratch) = match build_image(plan, build, tools) {
-        Ok(pair) => pair,
+    let Made {
+        built: made,
+        memory,
+        scratch: _scratch,
+    } = match build_image(plan, build, tools) {
+        Ok(made) => made,
         Err(error) => return build_failed(plan, recipe, tools, error),
     };
     let seconds = started.elapsed().as_secs_f64();
@@ -37,6 +42,11 @@ pub(super) fn build_and_scan(
         "built {} with {} in {seconds:.1} s",
         made.digest, made.engine
     ));
+    if plan.load
+        && let Err(error) = load::load(&made, &build.names, tools)
+    {
+        return build_failed(plan, recipe, tools, error);
+    }
     let mut report = recipe.report(
         if scan {
             ReportKind::Scan
@@ -78,6 +88,7 @@ pub(super) fn build_and_scan(
         place: None,
         tag: None,
         current_base: true,
+        memory,
     };
     match scan_images(plan, recipe, &target, tools) {
         Ok(images) => judged(plan, report, images, &target, tools),
@@ -100,11 +111,15 @@ fn unreadable(
     }
 }
 
-fn build_image(
-    plan: &Plan,
-    plan_of_build: &BuildPlan,
-    tools: &Tools<'_>,
-) -> Result<(Built, Option<TempDir>), Error> {
+/// An image that was built.
+struct Made {
+    built: Built,
+    /// what the engine noted of its layers
+    memory: Option<Arc<dyn LayerMemory>>,
+    scratch: Option<TempDir>,
+}
+
+fn build_image(plan: &Plan, plan_of_build: &BuildPlan, tools: &Tools<'_>) -> Result<Made, Error> {
     let choice = match plan.engine.value {
         EngineChoice::Auto => engine::EngineChoice::Auto,
         EngineChoice::Buildkit => engine::EngineChoice::BuildKit,
@@ -124,12 +139,17 @@ fn build_image(
         None
     };
     let engine = engine::connect(choice, &tools.reach.engine, &tools.reach.registry)?;
+    let _agents = engine::serve_keys(&mut recipe)?;
     let title = format!("build with {}", engine.describe());
     let built = tools.console.stage("build", &title, || {
         let mut events = tools.console.build();
         engine.build(&recipe, &mut events, tools.cancel)
     })?;
-    Ok((built, scratch))
+    Ok(Made {
+        built,
+        memory: engine.memory(&recipe),
+        scratch,
+    })
 }
 
 fn build_failed(plan: &Plan, recipe: &Recipe, tools: &Tools<'_>, error: Error) -> Done {

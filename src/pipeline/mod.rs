@@ -5,6 +5,7 @@
 
 mod baseline;
 mod build;
+mod load;
 mod predict;
 mod push;
 mod recipe;

@@ -34,6 +34,7 @@ pub(super) fn push(
     match transfer(plan, push, &done, &accepted, target, tools) {
         Ok(pushed) => {
             tell(&pushed, tools);
+            left(plan, &pushed, tools);
             if let Some(report) = &mut done.report {
                 report.pushed = Some(PushedSummary {
                     reference: pushed.reference.to_string(),
@@ -187,6 +188,21 @@ fn tell(pushed: &Pushed, tools: &Tools<'_>) {
         many(pushed.mounted),
         many(pushed.existing)
     ));
+}
+
+/// Says which tags were not pushed, and why.
+fn left(plan: &Plan, pushed: &Pushed, tools: &Tools<'_>) {
+    let floating = plan.scan.floating_tags.iter().map(Tag::as_str);
+    let left: Vec<&str> = floating
+        .filter(|tag| !pushed.tags.iter().any(|pushed| pushed == tag))
+        .collect();
+    if !left.is_empty() {
+        tools.console.note(&format!(
+            "not pushed: {}; tags that float move once the image is published, so that nobody gets \
+             one that is not",
+            left.join(", ")
+        ));
+    }
 }
 
 /// Gives a plan that made its tag of a version the tag that is free in the registry: one more than

@@ -18,6 +18,7 @@ pub(super) struct Recipe {
     text: String,
     pub(super) dockerfile: Option<Dockerfile>,
     lints: Vec<Lint>,
+    anchor: Option<String>,
     from: Option<Location>,
 }
 
@@ -29,10 +30,11 @@ impl Recipe {
                 text: String::new(),
                 dockerfile: None,
                 lints: Vec::new(),
+                anchor: plan.scan.anchor.clone(),
                 from: None,
             });
         };
-        let file = relative(&build.dockerfile, &build.root);
+        let file = relative(&build.dockerfile, build.top());
         let bytes = gather::read_file(&build.dockerfile).map_err(|error| Error::Usage {
             what: format!("Dockerfile {file}: {error}"),
             hint: Some("name another with `--file` or `build.dockerfile`".to_owned()),
@@ -41,7 +43,7 @@ impl Recipe {
         let (dockerfile, faults) = Dockerfile::read(&file, &text);
         if let Some((path, fault)) = gather::malformed_ignore(&build.context, &build.dockerfile) {
             return Err(Error::Usage {
-                what: format!("{}: {fault}", relative(&path, &build.root)),
+                what: format!("{}: {fault}", relative(&path, build.top())),
                 hint: None,
             });
         }
@@ -60,6 +62,7 @@ impl Recipe {
         });
         Ok(Self {
             from,
+            anchor: None,
             file: Some(file),
             text,
             dockerfile,
@@ -84,6 +87,7 @@ impl Recipe {
             lints: self.lints.clone(),
             sources: self.file.iter().map(source).collect(),
             dockerfile: self.file.clone(),
+            anchor: self.anchor.clone(),
             pushed: None,
             created: tools.now,
             documented: tools.documented,

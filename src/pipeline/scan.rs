@@ -1,13 +1,14 @@
 //! `scan`: every rule on every image.
 
-use std::{collections::HashSet, time::Instant};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use super::{Done, Tools, note_tag, push, recipe::Recipe};
 use crate::{
+    advisory::Severity,
     check,
     error::{Error, ExitCode},
     gather::{self, Opened, Request},
-    inventory::ScanOptions,
+    inventory::{LayerMemory, ScanOptions},
     layout::Transport,
     oci::{Reference, ResolvedImage, Tag, resolve},
     plan::{Plan, ScanPlan},
@@ -29,6 +30,8 @@ pub(super) struct Target<'a> {
     pub(super) tag: Option<String>,
     /// look up whether the base image of today has what is missing
     pub(super) current_base: bool,
+    /// what is known of its layers
+    pub(super) memory: Option<Arc<dyn LayerMemory>>,
 }
 
 pub(super) fn scan_given(plan: &Plan, recipe: &Recipe, tools: &Tools<'_>) -> Done {
@@ -83,6 +86,7 @@ fn scan_place(
         },
         tag: transport.tag(),
         current_base: true,
+        memory: None,
     };
     let images = scan_images(plan, recipe, &target, tools)?;
     Ok(judged(plan, report, images, &target, tools))
@@ -153,6 +157,7 @@ fn scan_image(
     let started = Instant::now();
     let options = ScanOptions {
         cancel: tools.cancel.clone(),
+        memory: target.memory.clone(),
         ..ScanOptions::default()
     };
     let bars = tools.console.scan();
@@ -209,7 +214,8 @@ fn request<'a>(
         privileged: plan.scan.privileged.unwrap_or(false),
         advisories: tools.advisories,
         max_age: plan.scan.max_age,
-        critical_only: plan.scan.critical_only,
+        fails_from: plan.scan.fails_from.unwrap_or(Severity::Important),
+        only_fixed: plan.scan.only_fixed,
         current_base: target.current_base,
     }
 }

@@ -91,6 +91,9 @@ impl Plan {
         if !build.output.as_os_str().is_empty() {
             add("into", vec![build.shown(&build.output)]);
         }
+        if self.load {
+            step.push_str(", and give it to the Docker Engine");
+        }
         step
     }
 

@@ -92,9 +92,10 @@ impl Console {
         }
     }
 
-    /// Text of others as it may be shown: secrets hidden, nothing that steers a terminal.
+    /// Text of others as it may be shown: secrets hidden, nothing that steers a terminal. What goes
+    /// away may have stood within a secret or a command, so that both are looked for afterwards too.
     pub fn clean(&self, text: &str) -> String {
-        clean(&self.redact(text))
+        self.redact(&clean(&self.hide(text)))
     }
 
     /// Text of ours that may quote others: secrets hidden, nothing that the CI obeys, colours kept.
@@ -221,7 +222,7 @@ mod tests {
             for chunk in [
                 "pass hun",
                 "ter2\n::error::x\n\u{1b}[31mred\u{1b}[0m\u{7}",
-                " tail",
+                " tail\nhun\u{7}ter2 #\u{7}#[error]x",
             ] {
                 events.event(BuildEvent::Log {
                     id: "a".to_owned(),
@@ -237,7 +238,7 @@ mod tests {
     fn a_plain_log_numbers_its_steps_hides_secrets_and_drops_control_characters() {
         assert_eq!(
             shown(Mode::Plain, Ci::Plain, build),
-            "Build\n#1 [1/2] RUN echo ***\n#1 pass ***\n#1 ::error::x\n#1 red tail\n#1 done in 1.2 s\n"
+            "Build\n#1 [1/2] RUN echo ***\n#1 pass ***\n#1 ::error::x\n#1 red tail\n#1 *** ##[error]x\n#1 done in 1.2 s\n"
         );
     }
 
@@ -256,6 +257,12 @@ mod tests {
                 .iter()
                 .all(|line| line.starts_with('#')),
             "{text}"
+        );
+        assert!(!text.contains("##[") && !text.contains("hunter2"), "{text}");
+        let quoted = |console: &Console| console.warn("path x\n\u{7} ::error::y\n::stop");
+        assert_eq!(
+            shown(Mode::Plain, Ci::GitHub, quoted),
+            "warning: path x\n : :error::y\n: :stop\n"
         );
         assert_ne!(
             shown(Mode::Plain, Ci::GitHub, build),

@@ -28,12 +28,17 @@ pub(crate) fn http_client(
 }
 
 /// A client for a forge's API: the registries' proxies, certificates and time limits; a redirect is
-/// an answer like any other, so that no token follows it.
+/// an answer like any other, so that no token follows it. Its certificate is checked whatever is said
+/// of registries.
 pub(crate) fn forge_client(
     host: &str,
     options: &RegistryOptions,
 ) -> Result<reqwest::Client, String> {
-    client_builder(host, options, is_loopback(host))?
+    let checked = RegistryOptions {
+        insecure: Vec::new(),
+        ..options.clone()
+    };
+    client_builder(host, &checked, is_loopback(host))?
         .redirect(redirect::Policy::none())
         .build()
         .map_err(|error| causes(&error))
@@ -68,6 +73,9 @@ fn client_builder(
             builder.identity(identity.map_err(|error| {
                 format!("client certificate for {registry}: {}", causes(&error))
             })?);
+    }
+    if options.insecure.iter().any(|insecure| insecure == registry) {
+        builder = builder.tls_danger_accept_invalid_certs(true);
     }
     if is_loopback(registry) {
         builder = builder.no_proxy(); // a proxy would look for the registry on its own machine

@@ -43,7 +43,8 @@ use crate::oci::{
 pub struct RegistryOptions {
     /// logins
     pub auth: AuthStore,
-    /// registries (`host[:port]`) that may be used without TLS; loopback always may
+    /// registries (`host[:port]`) whose certificates go unchecked and that may be used without TLS;
+    /// loopback may always be used without
     pub insecure: Vec<String>,
     /// certificates to trust besides the system's, PEM
     pub extra_roots: Vec<Vec<u8>>,

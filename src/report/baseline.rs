@@ -178,6 +178,7 @@ impl Baseline {
             images,
             lints: Vec::new(),
             baseline: None,
+            anchor: None,
             ..report.clone()
         };
         let items = view::items(&other);

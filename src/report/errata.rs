@@ -13,6 +13,7 @@ use crate::{
         matching::{Affected, Missing, Unmended},
     },
     finding::Location,
+    oci::LayerIndex,
     rpm::Nevra,
     subject::{AdvisoryFacts, Fact, InBase},
 };
@@ -56,7 +57,7 @@ pub(crate) fn errata<'a>(report: &Report, image: &'a ImageReport) -> Vec<Erratum
             .iter()
             .map(|affected| Lacking {
                 affected,
-                location: location(image, affected),
+                location: line_of_layer(image, affected.layer),
                 base: facts.in_base(affected),
             })
             .collect(),
@@ -67,8 +68,9 @@ pub(crate) fn errata<'a>(report: &Report, image: &'a ImageReport) -> Vec<Erratum
     list
 }
 
-fn location(image: &ImageReport, affected: &Affected) -> Option<Location> {
-    let layer = image.contents.as_ref()?.layer(affected.layer);
+/// The line that made a layer, else the last resort.
+pub(crate) fn line_of_layer(image: &ImageReport, layer: LayerIndex) -> Option<Location> {
+    let layer = image.contents.as_ref()?.layer(layer);
     layer
         .and_then(|layer| layer.location.clone())
         .or_else(|| image.fallback.clone())
@@ -181,6 +183,24 @@ pub(crate) fn judged_by(facts: &AdvisoryFacts) -> String {
         facts.matched.not_scanned.len(),
         facts.advisories,
         day(facts.data)
+    )
+}
+
+/// Fixes of the main stream that the image's own stream has not, in one line.
+pub(crate) fn main_stream_line(facts: &AdvisoryFacts) -> String {
+    let all = &facts.matched.main_stream;
+    let named = all.iter().take(MOST_UNFIXED);
+    let named: Vec<String> = named
+        .map(|own| format!("{} ({})", own.id, own.severity))
+        .collect();
+    let rest = match all.len().saturating_sub(MOST_UNFIXED) {
+        0 => String::new(),
+        rest => format!(" and {rest} more"),
+    };
+    format!(
+        "{} advisories of the main stream mend what the image's own stream has no advisory for; they do not lower the grade: {}{rest}",
+        all.len(),
+        named.join(", ")
     )
 }
 

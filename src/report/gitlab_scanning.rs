@@ -1,7 +1,7 @@
-//! `gitlab-container-scanning`: the advisories that are not applied, as GitLab's container scanning
-//! report (security-report-schemas 15.0.7, which every GitLab from 15 on takes).
+//! `gitlab-container-scanning`: the advisories that are not applied and the vulnerabilities that no
+//! advisory mends, as GitLab's container scanning report (security-report-schemas 15.0.7, which every GitLab from 15 on takes).
 
-use std::io;
+use std::{fmt::Write as _, io};
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -11,7 +11,14 @@ use super::{
     errata::{self, Erratum, Lacking, errata},
     view,
 };
-use crate::advisory::Severity;
+use crate::{
+    advisory::{
+        Severity,
+        matching::{Concerned, Unmended},
+    },
+    oci::LayerIndex,
+    rpm::Nevra,
+};
 
 /// `--format gitlab-container-scanning`
 pub struct GitLabScanning;
@@ -84,11 +91,52 @@ fn why_not(image: &ImageReport) -> String {
 fn of_image(report: &Report, image: &ImageReport) -> Vec<Value> {
     let errata = errata(report, image);
     let out = errata.iter().filter(|erratum| erratum.out);
-    out.flat_map(|erratum| {
-        let one = |lacking| vulnerability(image, erratum, lacking);
-        erratum.packages.iter().map(one).collect::<Vec<_>>()
+    let mut found: Vec<Value> = out
+        .flat_map(|erratum| {
+            let one = |lacking| vulnerability(image, erratum, lacking);
+            erratum.packages.iter().map(one).collect::<Vec<_>>()
+        })
+        .collect();
+    let facts = image.advisories.iter();
+    for own in facts.flat_map(|facts| &facts.matched.unfixed) {
+        found.extend(own.packages.iter().map(|it| unfixed(image, own, it)));
+    }
+    found
+}
+
+/// A vulnerability that no advisory mends. Without a `solution` GitLab takes it for one that has no
+/// fix, and policies can leave those alone.
+fn unfixed(image: &ImageReport, own: &Unmended, it: &Concerned) -> Value {
+    let mut description = format!(
+        "no advisory mends {} in {}: {}, {}",
+        own.id,
+        it.installed,
+        own.severity,
+        it.stance.as_str()
+    );
+    if !own.workaround.is_empty() {
+        let _ = write!(description, "; workaround: {}", own.workaround);
+    }
+    json!({
+        "id": id(image, &own.id, &it.installed, it.layer),
+        "name": cut(&format!("{}: {}", own.id, own.title), 255),
+        "description": cut(&description, 100_000),
+        "severity": severity(own.severity),
+        "identifiers": [identifier("cve", &own.id, &errata::cve_page(&own.id))],
+        "links": [{ "name": own.id, "url": errata::cve_page(&own.id) }],
+        "location": location(image, &it.installed),
     })
-    .collect()
+}
+
+fn location(image: &ImageReport, installed: &Nevra) -> Value {
+    json!({
+        "dependency": {
+            "package": { "name": view::printable(&installed.name) },
+            "version": view::printable(&errata::evr(installed)),
+        },
+        "operating_system": operating_system(image),
+        "image": image.image.reference,
+    })
 }
 
 fn vulnerability(image: &ImageReport, erratum: &Erratum<'_>, lacking: &Lacking<'_>) -> Value {
@@ -108,21 +156,14 @@ fn vulnerability(image: &ImageReport, erratum: &Erratum<'_>, lacking: &Lacking<'
         lacking.base_word(),
     );
     json!({
-        "id": id(image, &missing.id, lacking),
+        "id": id(image, &missing.id, &lacking.affected.installed, lacking.affected.layer),
         "name": cut(&format!("{}: {}", missing.id, missing.title), 255),
         "description": cut(&description, 100_000),
         "severity": severity(missing.severity),
         "solution": cut(&format!("update {} to {fixed}", lacking.name()), 7000),
         "identifiers": identifiers,
         "links": [{ "name": missing.id, "url": errata::page(&missing.id) }],
-        "location": {
-            "dependency": {
-                "package": { "name": view::printable(lacking.name()) },
-                "version": view::printable(&lacking.installed()),
-            },
-            "operating_system": operating_system(image),
-            "image": image.image.reference,
-        },
+        "location": location(image, &lacking.affected.installed),
     })
 }
 
@@ -131,16 +172,16 @@ fn identifier(kind: &str, id: &str, url: &str) -> Value {
 }
 
 /// The same one from run to run: versions, layers and digests are left out.
-fn id(image: &ImageReport, advisory: &str, lacking: &Lacking<'_>) -> String {
+fn id(image: &ImageReport, advisory: &str, installed: &Nevra, layer: LayerIndex) -> String {
     let mut hasher = Sha256::new();
     let platform = image.image.platform.as_ref().map(ToString::to_string);
-    let arch = lacking.affected.installed.arch.as_deref();
+    let arch = installed.arch.as_deref();
     for part in [
         platform.as_deref().unwrap_or_default(),
         advisory,
-        lacking.name(),
+        &installed.name,
         arch.unwrap_or_default(),
-        &lacking.affected.layer.to_string(),
+        &layer.to_string(),
     ] {
         hasher.update(part.as_bytes());
         hasher.update([0]);

@@ -42,6 +42,9 @@ pub(super) fn lines(image: &ImageReport) -> Vec<(&'static str, String)> {
     if !facts.matched.unfixed.is_empty() {
         lines.push(("without fix", errata::unfixed_line(facts)));
     }
+    if !facts.matched.main_stream.is_empty() {
+        lines.push(("main stream", errata::main_stream_line(facts)));
+    }
     lines
 }
 

@@ -15,6 +15,7 @@ mod json;
 mod junit;
 mod line_hash;
 mod markdown;
+mod notes;
 mod preflight;
 mod redact;
 mod sarif;
@@ -137,6 +138,8 @@ pub struct Report {
     pub sources: Vec<SourceText>,
     /// path of the Dockerfile: the SARIF category is `plimsoll/<path>/`
     pub dockerfile: Option<String>,
+    /// file to point at when there is no Dockerfile: alerts without a place are not shown
+    pub anchor: Option<String>,
     /// where the image went, once it was accepted
     pub pushed: Option<PushedSummary>,
     /// when the report was made, UTC
@@ -162,6 +165,11 @@ pub trait Reporter: Sync {
     fn name(&self) -> &'static str;
     /// why the format has no valid document for this report, when it has none
     fn unfit(&self, report: &Report) -> Option<String> {
+        let _ = report;
+        None
+    }
+    /// what readers of the format will not do with this report as it is
+    fn caveat(&self, report: &Report) -> Option<String> {
         let _ = report;
         None
     }

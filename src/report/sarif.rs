@@ -11,8 +11,12 @@ use sarif::sarif as model;
 
 mod advisory;
 
-use super::{Report, Reporter, line_hash::line_hashes, view};
-use crate::{advisory::matching::Missing, finding::Location, rule::Rule};
+use super::{Report, Reporter, line_hash::line_hashes, notes::with_notes, view};
+use crate::{
+    advisory::matching::{Missing, Unmended},
+    finding::Location,
+    rule::Rule,
+};
 use view::{Item, Weight};
 
 /// `--format sarif`
@@ -29,6 +33,16 @@ impl Reporter for Sarif {
         "sarif"
     }
 
+    fn caveat(&self, report: &Report) -> Option<String> {
+        let items = with_notes(report);
+        let astray =
+            |item: &&Item<'_>| item.finding.location.is_none() && fallback(report, item).is_none();
+        let count = items.iter().filter(astray).count();
+        (count > 0).then(|| {
+            format!("GitHub shows no alert without a place, and {count} results have none: name the Dockerfile of the image with `--file`, or put a `plimsoll.yaml` into the repository")
+        })
+    }
+
     fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
         serde_json::to_writer_pretty(&mut *out, &document(report))?;
         writeln!(out)
@@ -36,7 +50,7 @@ impl Reporter for Sarif {
 }
 
 fn document(report: &Report) -> model::Sarif {
-    let mut items = view::with_lesser_errata(report);
+    let mut items = with_notes(report);
     items.sort_by_key(|item| item.weight);
     items.truncate(MAX_RESULTS);
     let (rules, index) = rules(report, &items);
@@ -100,27 +114,39 @@ fn rules(
         put(assessment.rule.id, &|| assessment_rule(assessment.rule));
     }
     for item in items {
-        put(rule_id(item), &|| match missing(item) {
-            Some(missing) => advisory::rule(missing),
+        put(rule_id(item), &|| match told(item) {
+            Some(Told::Missing(missing)) => advisory::rule(missing),
+            Some(Told::Unfixed(own)) => advisory::unfixed_rule(own),
             None => lint_rule(item),
         });
     }
     (table, index)
 }
 
-/// Alerts on one line are told apart by their rule alone, so each advisory is a rule of its own.
+/// Alerts on one line are told apart by their rule alone, so each advisory is a rule of its own, and
+/// each vulnerability without one.
 fn rule_id<'a>(item: &'a Item<'_>) -> &'a str {
-    missing(item).map_or(item.rule, |missing| &missing.id)
+    match told(item) {
+        Some(Told::Missing(missing)) => &missing.id,
+        Some(Told::Unfixed(own)) => &own.id,
+        None => item.rule,
+    }
 }
 
-fn missing<'a>(item: &'a Item<'_>) -> Option<&'a Missing> {
-    let facts = item.image?.advisories.as_ref()?;
+/// What the advisories say of a finding.
+enum Told<'a> {
+    Missing(&'a Missing),
+    Unfixed(&'a Unmended),
+}
+
+fn told<'a>(item: &'a Item<'_>) -> Option<Told<'a>> {
+    let matched = &item.image?.advisories.as_ref()?.matched;
     let id = item.finding.advisory.as_deref()?;
-    facts
-        .matched
-        .missing
-        .iter()
-        .find(|missing| missing.id == id)
+    let missing = matched.missing.iter().find(|own| own.id == id);
+    let unfixed = || matched.unfixed.iter().find(|own| own.id == id);
+    missing
+        .map(Told::Missing)
+        .or_else(|| unfixed().map(Told::Unfixed))
 }
 
 fn assessment_rule(rule: &Rule) -> model::ReportingDescriptor {
@@ -233,7 +259,8 @@ fn result(
     rules: &HashMap<String, i64>,
     hashes: &HashMap<&str, Vec<String>>,
 ) -> model::Result {
-    // A result without a location is not shown, so the Dockerfile's first line is the last resort.
+    // A result without a location is not shown, so the first line of the Dockerfile, or of the
+    // configuration, is the last resort.
     let location = item
         .finding
         .location
@@ -268,7 +295,8 @@ pub(super) fn fallback(report: &Report, item: &Item<'_>) -> Option<Location> {
     item.image
         .and_then(|image| image.fallback.clone())
         .or_else(|| {
-            report.dockerfile.clone().map(|file| Location {
+            let file = report.dockerfile.clone().or_else(|| report.anchor.clone());
+            file.map(|file| Location {
                 file,
                 line: 1,
                 end_line: 1,
@@ -293,7 +321,13 @@ fn message(item: &Item<'_>) -> String {
         ),
         ("Layer", finding.layer.map(|layer| layer.to_string())),
         ("Package", finding.package.clone()),
-        ("Advisory", finding.advisory.clone()),
+        (
+            match told(item) {
+                Some(Told::Unfixed(_)) => "Vulnerability",
+                _ => "Advisory",
+            },
+            finding.advisory.clone(),
+        ),
     ] {
         if let Some(value) = value {
             let _ = write!(message, "\n{what}: {}", view::printable(&value));

@@ -4,11 +4,7 @@ use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{
-    ImageReport, Lint, LintLevel, Report,
-    baseline::Change,
-    errata::{Erratum, errata},
-};
+use super::{ImageReport, Lint, LintLevel, Report, baseline::Change};
 use crate::finding::{Assessment, Finding, Outcome, Verdict};
 
 /// Name of the tool as reports write it.
@@ -64,66 +60,8 @@ pub(crate) fn items(report: &Report) -> Vec<Item<'_>> {
     items
 }
 
-/// [`items`], and as notes the advisories that are not applied but lower no grade, if the rule about
-/// advisories was asked for.
-pub(crate) fn with_lesser_errata(report: &Report) -> Vec<Item<'_>> {
-    let mut items = items(report);
-    let all = items.len();
-    for image in &report.images {
-        let rule = image.assessments.iter().find(|it| it.rule.id == ADVISORIES);
-        if let Some(assessment) = rule {
-            let lesser = errata(report, image);
-            let lesser = lesser
-                .iter()
-                .filter(|it| it.out && !it.missing.severity.counts());
-            items.extend(lesser.map(|erratum| lesser_item(report, image, assessment, erratum)));
-        }
-    }
-    // What came before keeps its fingerprint.
-    tell_apart(&mut items[all..]);
-    items
-}
-
 /// The rule that advisories belong to.
 pub(crate) const ADVISORIES: &str = "free_of_critical_vulnerabilities";
-
-fn lesser_item<'a>(
-    report: &Report,
-    image: &'a ImageReport,
-    assessment: &'a Assessment,
-    erratum: &Erratum<'_>,
-) -> Item<'a> {
-    let missing = erratum.missing;
-    let each: Vec<String> = erratum
-        .packages
-        .iter()
-        .map(|it| format!("{} (fixed in {})", it.affected.installed, it.affected.fixed))
-        .collect();
-    let message = format!(
-        "{} is not applied: {}, {} days old: {}",
-        missing.id,
-        missing.severity,
-        erratum.age,
-        each.join(", ")
-    );
-    let first = erratum.packages.first();
-    let mut finding = Finding::new(&*missing.id, message)
-        .at(first.and_then(|it| it.location.clone()))
-        .remedy("build on a newer base image, or update the packages in the Dockerfile");
-    finding.layer = first.map(|it| it.affected.layer);
-    finding.package = first.map(|it| it.affected.installed.to_string());
-    finding.advisory = Some(missing.id.clone());
-    Item {
-        rule: assessment.rule.id,
-        title: assessment.rule.title,
-        help_uri: Some(rule_page(assessment.rule.id)),
-        weight: Weight::Note,
-        fingerprint: fingerprint(report, Some(image), assessment.rule.id, &finding),
-        finding: std::borrow::Cow::Owned(finding),
-        image: Some(image),
-        change: erratum.change,
-    }
-}
 
 /// [`items`] for readers who look at the first ones: what is new against the baseline, then the
 /// heaviest.
@@ -147,7 +85,7 @@ const NOT_ASSESSED: &str = "not-assessed";
 
 /// One name twice in a Dockerfile, or one path in two layers: readers of fingerprints drop all but
 /// one of those that are alike. The first keeps its own, whatever comes behind it.
-fn tell_apart(items: &mut [Item<'_>]) {
+pub(super) fn tell_apart(items: &mut [Item<'_>]) {
     let mut seen: HashMap<String, usize> = HashMap::new();
     for item in items {
         let before = seen.entry(item.fingerprint.clone()).or_default();
@@ -219,7 +157,7 @@ fn weight_of(assessment: &Assessment) -> Weight {
 /// Stable over messages, line moves and releases: rule, Dockerfile, platform (only when there are
 /// several), key, path, package, advisory. An advisory that is not applied is the same one whatever
 /// version of the package lacks it.
-fn fingerprint(
+pub(super) fn fingerprint(
     report: &Report,
     image: Option<&ImageReport>,
     rule: &str,

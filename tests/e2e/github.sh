@@ -145,6 +145,25 @@ if [ -e "$work/pwned" ]; then echo "FAIL  an input was evaluated"; exit 1; fi
 echo "ok    nothing was evaluated"
 has "$work/hostile.log" "output passed is the program's" 'OUT .*"passed": "true"'
 
+step "an input that is wrong ends the run, with outputs"
+refuses() { # what, lines to add to with, pattern of the message
+    make_workflow "$2" >.github/workflows/w.yml
+    save "$1"
+    if run_act "$work/wrong.log" -self-hosted; then
+        echo "FAIL  $1: it passed"
+        exit 1
+    fi
+    has "$work/wrong.log" "$1" "$3"
+    has "$work/wrong.log" "$1: output passed" 'OUT .*"passed": "false"'
+    has "$work/wrong.log" "$1: output exit-code" 'OUT .*"exit-code": "2"'
+}
+refuses "an input of other actions is refused by name" "          binary: $program
+          provenance: mode=max" 'provenance. is an input of other actions'
+refuses "a tag that a shell would obey" "          binary: $program
+          image: quay.io/a/\$(touch\${IFS}$work/pwned)" 'quay.io/a/.*touch'
+refuses "a version without a checksum" "          version: 9.9.9" 'no checksum of plimsoll 9.9.9'
+if [ -e "$work/pwned" ]; then echo "FAIL  an input was evaluated"; exit 1; fi
+
 if [ -z "$image" ]; then
     echo "skip  the image: none was given"
     exit 0

@@ -19,6 +19,9 @@ mkdir -p "$HOME" "$work/repo/templates"
 (cd "$top/examples/cinder-plugin" && tar --exclude=./reports -cf - .) | tar -C "$work/repo" -xf -
 cp "$top/templates/plimsoll.yml" "$work/repo/templates/"
 cd "$work/repo"
+sed -i 's,^build:$,&\n  output: plimsoll-reports/image,' plimsoll.yaml
+# An input is text: neither the job's shell nor the runner obeys it.
+evil='$(touch pwned)`touch pwned`; touch pwned & <b> ünïcödé'
 cat >.gitlab-ci.yml <<Y
 include:
   - local: templates/plimsoll.yml
@@ -26,6 +29,8 @@ include:
       program: $program
       tags: 1.0-1
       runner-tags: [local]
+      labels: 'hostile=$evil'
+      timeout: 20m
 after:
   stage: deploy
   needs: [plimsoll_container_scanning]
@@ -51,6 +56,18 @@ for file in plimsoll.json plimsoll.sarif junit.xml gl-sbom.cdx.json gl-code-qual
     [ -s "$reports/$file" ] || { echo "FAIL  $file is missing"; ls -l "$reports"; exit 1; }
 done
 echo "ok    every report is there"
+if find . -name pwned | grep -q .; then echo "FAIL  an input was evaluated"; exit 1; fi
+cat >"$work/label.py" <<'P'
+import json, pathlib, sys
+for blob in pathlib.Path(sys.argv[1]).rglob("*"):
+    try:
+        labels = json.loads(blob.read_bytes())["config"]["Labels"]
+    except (OSError, ValueError, LookupError, TypeError):
+        continue
+    sys.exit(labels["hostile"] != sys.argv[2])
+sys.exit("no configuration of an image")
+P
+check "an input arrives as the text it is" python3 "$work/label.py" "$reports/image" "$evil"
 schemas=${PLIMSOLL_SHARED:-$top/../shared}/data/schemas
 if [ -d "$schemas" ]; then
     # The schema is that of one issue.

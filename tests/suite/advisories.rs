@@ -54,7 +54,7 @@ fn documents(folder: &Path) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-fn derived(data: &Path) -> Vec<Vec<u8>> {
+pub(crate) fn derived(data: &Path) -> Vec<Vec<u8>> {
     let tar = unpacked(&data.join("csaf-derived-rhel8/derived-rhel8.tar.zst"));
     let mut files = Vec::new();
     let mut at = 0;
@@ -131,6 +131,7 @@ pub(crate) fn ubi8() -> Evidence {
             content_sets: sets,
             ..LayerEvidence::default()
         }],
+        streams: Vec::new(),
     }
 }
 
@@ -558,6 +559,7 @@ fn documents_that_come_along_are_read_and_matched() {
         version: Some("9.3".to_owned()),
         os: Some("rhel".to_owned()),
         layers: Vec::new(),
+        streams: Vec::new(),
     };
     let missing = |release: &str| {
         matches(&database, &evidence, &[package(release)])

@@ -22,8 +22,8 @@ use crate::support::{Ran, docker_is_there, has_program, plimsoll_command, skippe
 
 const APPLETS: &[&str] = &[
     "cat", "chmod", "dd", "echo", "env", "false", "grep", "head", "hostname", "id", "kill", "ln",
-    "ls", "mkdir", "mount", "ps", "pwd", "rm", "setsid", "sh", "sleep", "stat", "test", "touch",
-    "tr", "true", "wc", "yes",
+    "ls", "mkdir", "mknod", "mount", "ps", "pwd", "rm", "setsid", "sh", "sleep", "stat", "test",
+    "touch", "tr", "true", "wc", "yes",
 ];
 
 /// A repository with a shell to start from, a cache of its own, and a place for the image.
@@ -180,7 +180,7 @@ fn a_step_sees_what_docker_build_shows_it() {
     let steps = r#"RUN test "$(id -u):$(id -g)" = 0:0 && test "$HOME" = /root && test "$(pwd)" = /
 RUN test "$(hostname)" = buildkitsandbox && grep -q buildkitsandbox /etc/hosts
 RUN test "$(stat -c %a /dev/shm)" = 1777 && test -c /dev/null && test -e /dev/pts/ptmx
-RUN grep -q '^NoNewPrivs:.0' /proc/self/status && grep -q '^CapEff:.00000000a00425fb' /proc/self/status
+RUN grep -q '^NoNewPrivs:.0' /proc/self/status && grep -q '^CapEff:.00000000a80425fb' /proc/self/status
 RUN test "$(grep -c . /proc/self/status)" -gt 5 && test "$(ls -d /proc/[0-9]* | wc -l)" -lt 9
 USER bob
 RUN test "$(id -u) $(id -G)" = "1000 1000 2000" && test "$HOME" = /home/bob
@@ -266,6 +266,94 @@ RUN head -c 20000000 /dev/zero | tr '\0' x
             .iter()
             .any(|path| path == "outside" || path.starts_with("out/"))
     );
+}
+
+#[test]
+fn a_key_in_a_file_is_an_agent_to_the_step_and_stays_out_of_the_image() {
+    let test = "a_key_in_a_file_is_an_agent_to_the_step_and_stays_out_of_the_image";
+    let steps = "RUN --mount=type=ssh,required=true test -S \"$SSH_AUTH_SOCK\"\n\
+                 RUN ! test -e \"$SSH_AUTH_SOCK\"\n";
+    let Some(project) = Project::new(test, steps) else {
+        return;
+    };
+    let key = project.path("key");
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(&key)
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        return skipped(test, "no ssh-keygen");
+    }
+    let mut command = project.command();
+    command
+        .arg("--ssh")
+        .arg(format!("default={}", key.display()));
+    let ran = Ran::of(&command.output().unwrap());
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(!project.paths().iter().any(|path| path.contains("key")));
+    project.assert_nothing_is_left("after a key");
+}
+
+#[test]
+fn a_cache_directory_in_the_context_is_not_copied_into_itself() {
+    let test = "a_cache_directory_in_the_context_is_not_copied_into_itself";
+    let steps = "COPY . /all/\nRUN --mount=type=bind,target=/b test -e /b/Dockerfile && \
+                 ! test -e /b/cache\n";
+    let Some(project) = Project::new(test, steps) else {
+        return;
+    };
+    // As deep as it gets by names that are resolved one by one.
+    let mut deep = project.path("deep");
+    for _ in 0..300 {
+        deep.push("d");
+    }
+    fs::create_dir_all(&deep).unwrap();
+    for _ in 0..2 {
+        let ran = project.build();
+        assert_eq!(ran.code, 0, "{ran}");
+        assert!(ran.stderr.contains("no part of the context"), "{ran}");
+        let paths = project.paths();
+        assert!(paths.iter().any(|path| path == "all/Dockerfile"));
+        assert!(!paths.iter().any(|path| path.starts_with("all/cache")));
+    }
+    let ran = Ran::of(
+        &plimsoll_command(project.dir.path(), &["build", "--engine", "embedded"])
+            .args(["--cache-dir", ".", "--output", "out"])
+            .output()
+            .unwrap(),
+    );
+    assert!(ran.stderr.contains("is the context"), "{ran}");
+}
+
+#[test]
+fn a_device_that_a_step_makes_is_of_no_use_to_it() {
+    let test = "a_device_that_a_step_makes_is_of_no_use_to_it";
+    // What reads endlessly where it can be read at all.
+    let steps = r"RUN mknod /x c 1 5 && ! head -c 1 /x && rm /x
+RUN mknod /dev/x c 1 5 && ! head -c 1 /dev/x
+RUN --mount=type=cache,target=/c mknod /c/x c 1 5 && ! head -c 1 /c/x && rm /c/x
+RUN --mount=type=tmpfs,target=/t mknod /t/x c 1 5 && ! head -c 1 /t/x
+RUN --mount=type=bind,target=/b,rw mknod /b/x c 1 5 && ! head -c 1 /b/x
+RUN mknod /dev/shm/x c 1 5 && ! head -c 1 /dev/shm/x
+RUN ! mount -o remount,dev / && ! mount -o remount,bind,dev /dev
+RUN head -c 1 /dev/zero >/dev/null && head -c 1 /dev/urandom >/dev/null && echo x >/dev/null
+";
+    if !root(test) {
+        return;
+    }
+    let Some(project) = Project::new(test, steps) else {
+        return;
+    };
+    let ran = project.build();
+    assert_eq!(ran.code, 0, "{ran}");
+    // One that stays is refused, because no layer may hold it.
+    project.dockerfile("RUN mknod /x c 1 5\n");
+    let ran = project.build();
+    assert!(
+        ran.stderr.contains("layers with devices are refused"),
+        "{ran}"
+    );
+    project.assert_nothing_is_left("after devices");
 }
 
 #[test]
@@ -544,6 +632,19 @@ fn public_binary(dir: &Path) -> PathBuf {
 }
 
 fn as_user(project: &Project, id: u32) -> Ran {
+    let build = [
+        "build",
+        "--engine",
+        "embedded",
+        "--output",
+        "out",
+        "--progress",
+        "plain",
+    ];
+    user_runs(project, id, &build)
+}
+
+fn user_runs(project: &Project, id: u32, args: &[&str]) -> Ran {
     let binary = public_binary(project.dir.path());
     let mut command = Command::new("setpriv");
     command
@@ -554,15 +655,7 @@ fn as_user(project: &Project, id: u32) -> Ran {
         ])
         .arg("--")
         .arg(binary)
-        .args([
-            "build",
-            "--engine",
-            "embedded",
-            "--output",
-            "out",
-            "--progress",
-            "plain",
-        ])
+        .args(args)
         .arg("--cache-dir")
         .arg(project.path("cache"))
         .current_dir(project.dir.path())
@@ -606,7 +699,8 @@ fn a_user_with_subordinate_ids_builds_with_other_owners() {
     if !root("subordinate ids") || !has_program("setpriv") || !has_program("newuidmap") {
         return;
     }
-    let steps = "RUN touch /owned && chmod 600 /owned\nUSER bob\nRUN test \"$(id -u)\" = 1000\n";
+    let steps = "RUN touch /owned && chmod 600 /owned && mkdir -m 777 /shared\nUSER bob\n\
+                 RUN test \"$(id -u)\" = 1000 && mkdir -m 700 /shared/own && touch /shared/own/x\n";
     let Some(project) = Project::new("subordinate ids", steps) else {
         return;
     };
@@ -616,10 +710,19 @@ fn a_user_with_subordinate_ids_builds_with_other_owners() {
         .status();
     assert!(made.unwrap().success());
     let ran = as_user(&project, 54_322);
+    let pruned = user_runs(&project, 54_322, &["cache", "prune"]);
     let gone = Command::new("userdel").arg(name).status();
     assert!(gone.unwrap().success());
     if allowed(&ran) {
         assert!(!ran.stderr.contains("one user id"), "{ran}");
+        // Also what belongs to ids that are not the user's own.
+        assert_eq!(pruned.code, 0, "{pruned}");
+        assert!(!pruned.stderr.contains("could not be removed"), "{pruned}");
+        let trees = fs::read_dir(project.path("cache/trees")).unwrap();
+        let left: Vec<_> = trees
+            .flat_map(|kind| fs::read_dir(kind.unwrap().path()).unwrap())
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
     }
     project.assert_nothing_is_left("as a user");
 }

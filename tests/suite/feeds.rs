@@ -19,7 +19,7 @@ use crate::support::{
 };
 
 /// A made-up advisory for a package of RHEL 9; the id is nobody's.
-fn document(number: u32, revised: &str) -> String {
+pub(crate) fn document(number: u32, revised: &str) -> String {
     let id = format!("RHSA-2024:{number}");
     let rpm = format!("package{number}-1-{number}.el9.x86_64");
     format!(
@@ -33,12 +33,12 @@ fn document(number: u32, revised: &str) -> String {
     )
 }
 
-fn path(number: u32) -> String {
+pub(crate) fn path(number: u32) -> String {
     format!("2024/rhsa-2024_{number}.json")
 }
 
 /// A tar archive, packed.
-fn archive(files: &[(String, String)]) -> Vec<u8> {
+pub(crate) fn archive(files: &[(String, String)]) -> Vec<u8> {
     let mut tar = Vec::new();
     for (name, content) in files {
         let mut header = [0u8; 512];
@@ -60,7 +60,7 @@ fn archive(files: &[(String, String)]) -> Vec<u8> {
     zstd::encode_all(&tar[..], 3).unwrap()
 }
 
-fn sum(bytes: &[u8]) -> String {
+pub(crate) fn sum(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     let digest: [u8; 32] = Sha256::digest(bytes).into();
     digest.iter().fold(String::new(), |mut text, byte| {
@@ -69,22 +69,22 @@ fn sum(bytes: &[u8]) -> String {
     })
 }
 
-const ARCHIVE: &str = "csaf_advisories_2025-02-15.tar.zst";
+pub(crate) const ARCHIVE: &str = "csaf_advisories_2025-02-15.tar.zst";
 const MAP: &str = r#"{"data": {"rhel-9-for-x86_64-baseos-rpms": {"cpes": ["cpe:/o:redhat:enterprise_linux:9::baseos"]}}}"#;
 
 type Files = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 type Bend = dyn Fn(&Seen) -> Option<Reply> + Send + Sync;
 
 /// A feed on a server of this machine, and a folder with a database.
-struct Feed {
-    double: Double,
+pub(crate) struct Feed {
+    pub(crate) double: Double,
     files: Files,
-    folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Feed {
     /// An archive with advisories 1 to 3, and since then: 2 changed, 4 came, 3 went.
-    fn start(bend: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(bend: impl Fn(&Seen) -> Option<Reply> + Send + Sync + 'static) -> Self {
         let packed: Vec<_> = (1..=3)
             .map(|number| (path(number), document(number, "2025-02-01T00:00:00Z")))
             .collect();
@@ -126,26 +126,33 @@ impl Feed {
         }
     }
 
-    fn put(&self, path: &str, content: impl Into<Vec<u8>>) {
+    pub(crate) fn put(&self, path: &str, content: impl Into<Vec<u8>>) {
         self.files
             .lock()
             .unwrap()
             .insert(path.to_owned(), content.into());
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/csaf/", self.double.host())
     }
 
-    fn update(&self) -> Ran {
-        let url = self.url();
-        plimsoll(
-            self.folder.path(),
-            &["advisories", "update", "--from", &url, "--database", "a.db"],
-        )
+    pub(crate) fn update(&self) -> Ran {
+        self.update_with(&[])
     }
 
-    fn status(&self) -> String {
+    pub(crate) fn update_with(&self, more: &[&str]) -> Ran {
+        let url = self.url();
+        let own = ["advisories", "update", "--from", &url, "--database", "a.db"];
+        plimsoll(self.folder.path(), &[&own, more].concat())
+    }
+
+    /// What is served.
+    pub(crate) fn file(&self, path: &str) -> Vec<u8> {
+        self.files.lock().unwrap()[path].clone()
+    }
+
+    pub(crate) fn status(&self) -> String {
         plimsoll(
             self.folder.path(),
             &["advisories", "status", "--database", "a.db"],
@@ -158,12 +165,12 @@ impl Feed {
     }
 
     /// Ids that are held, and how much of the feed that is.
-    fn held(&self) -> (Vec<String>, Coverage) {
+    pub(crate) fn held(&self) -> (Vec<String>, Coverage) {
         held(&self.bytes())
     }
 
     /// Paths asked for since the last time.
-    fn asked(&self, since: usize) -> Vec<String> {
+    pub(crate) fn asked(&self, since: usize) -> Vec<String> {
         let requests = self.double.requests();
         let own = requests.iter().skip(since);
         own.map(|seen| seen.path.trim_start_matches("/csaf/").to_owned())
@@ -171,7 +178,7 @@ impl Feed {
     }
 
     /// Files beside the database.
-    fn beside(&self) -> BTreeSet<String> {
+    pub(crate) fn beside(&self) -> BTreeSet<String> {
         let files = fs::read_dir(self.folder.path()).unwrap();
         files
             .map(|file| file.unwrap().file_name().into_string().unwrap())
@@ -210,7 +217,7 @@ fn serve(files: &Files, seen: &Seen) -> Reply {
     }
 }
 
-fn ids(numbers: &[u32]) -> Vec<String> {
+pub(crate) fn ids(numbers: &[u32]) -> Vec<String> {
     numbers
         .iter()
         .map(|number| format!("RHSA-2024:{number}"))

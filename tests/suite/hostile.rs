@@ -3,8 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's own data is known to be right")]
 
-use std::time::{Duration, Instant};
-
 use plimsoll::{
     inventory::{LayerError, LimitError, ScanError},
     oci::{Descriptor, Digest, ImagePath, MediaType},
@@ -392,12 +390,10 @@ fn a_bomb_ends_at_the_limit() {
         tar.end()
     }]);
     image.options.limits.uncompressed = 1 << 20;
-    let start = Instant::now();
     assert!(matches!(
         image.error().0,
         LayerError::Limit(LimitError::Uncompressed(_))
     ));
-    assert!(start.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
@@ -502,12 +498,10 @@ fn holes_are_limited() {
         .end();
     let mut image = Image::of([tar]);
     image.options.limits.holes = 1 << 30;
-    let start = Instant::now();
     assert!(matches!(
         image.error().0,
         LayerError::Limit(LimitError::Holes(_))
     ));
-    assert!(start.elapsed() < Duration::from_secs(1));
     // Within the default limit a file of 10 GB ends too: 64 MiB here, for the same code.
     let tar = Tar::default()
         .raw(&sparse_header(&[(0, 1)], 64 << 20))

@@ -7,10 +7,14 @@ use std::{
     collections::HashMap,
     io::{self, Read, Write as _},
     str::FromStr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use plimsoll::{
-    inventory::{self, LayerError, Quiet, ScanError, ScanOptions},
+    inventory::{self, LayerError, LayerMemory, Quiet, ScanError, ScanOptions},
     oci::{
         Descriptor, Digest, ImageConfig, ImageSource, MediaType, RawManifest, SourceError,
         VerifyingReader,
@@ -153,6 +157,26 @@ pub(crate) struct Image {
     pub(crate) trickles: bool,
 }
 
+/// Keeps what was learned of layers, and counts how often that was of use.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) kept: Mutex<HashMap<Digest, Vec<u8>>>,
+    pub(crate) recalled: AtomicUsize,
+}
+
+impl LayerMemory for Memory {
+    fn recall(&self, key: &Digest) -> Option<Vec<u8>> {
+        let kept = self.kept.lock().unwrap().get(key).cloned();
+        self.recalled
+            .fetch_add(usize::from(kept.is_some()), Ordering::Relaxed);
+        kept
+    }
+
+    fn keep(&self, key: &Digest, facts: &[u8]) {
+        self.kept.lock().unwrap().insert(key.clone(), facts.into());
+    }
+}
+
 /// Few bytes at a time, with interruptions, as sockets do it.
 struct Trickle<'b>(&'b [u8], usize);
 
@@ -196,7 +220,35 @@ impl Image {
             "history": self.history,
         }))
         .unwrap();
-        inventory::scan(self, &self.layers, &config, &self.options, &Quiet)
+        let scanned = inventory::scan(self, &self.layers, &config, &self.options, &Quiet);
+        if let Ok(inventory) = &scanned
+            && inventory.tree.len() < 10_000
+        {
+            self.remembered(&config, inventory);
+        }
+        scanned
+    }
+
+    /// What a layer was found to hold when it was read is what is found when it is recalled, whatever
+    /// the image.
+    fn remembered(&self, config: &ImageConfig, want: &Inventory) {
+        let memory = Arc::new(Memory::default());
+        let options = ScanOptions {
+            memory: Some(memory.clone()),
+            ..self.options.clone()
+        };
+        let scan = || inventory::scan(self, &self.layers, config, &options, &Quiet).unwrap();
+        let want = format!("{want:?}");
+        assert_eq!(format!("{:?}", scan()), want);
+        let first = memory.recalled.load(Ordering::Relaxed);
+        assert_eq!(format!("{:?}", scan()), want);
+        let layers = self.layers.iter().map(|layer| layer.digest().to_string());
+        let layers: std::collections::HashSet<String> = layers.collect();
+        assert_eq!(memory.kept.lock().unwrap().len(), layers.len());
+        // The same layer twice is known the second time already.
+        assert!(first <= self.layers.len() - layers.len());
+        let both = memory.recalled.load(Ordering::Relaxed);
+        assert_eq!(both - first, self.layers.len());
     }
 
     /// The error of the scan with its causes, one a line; its layer's own error for matching.

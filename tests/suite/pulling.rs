@@ -194,7 +194,8 @@ fn a_registry_that_asks_for_too_long_a_wait_is_given_up_at_once() {
     let begun = Instant::now();
     let error = source(&double, ":1.0-1").manifest().unwrap_err();
     assert!(error.to_string().contains("limits how often"), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(2));
+    // Not after the hour that it asked for.
+    assert!(begun.elapsed() < Duration::from_mins(1));
 }
 
 #[test]

@@ -226,6 +226,7 @@ fn report(images: Vec<ImageReport>, lints: Vec<Lint>) -> Report {
         created: "2026-01-02T03:04:05Z".parse().unwrap(),
         documented: "2026-01-02T03:04:05Z".parse().unwrap(),
         baseline: None,
+        anchor: None,
     }
 }
 
@@ -273,7 +274,7 @@ fn json(format: &str, report: &Report) -> serde_json::Value {
     serde_json::from_str(&written(format, report)).unwrap()
 }
 
-fn schema(name: &str) -> jsonschema::Validator {
+pub(crate) fn schema(name: &str) -> jsonschema::Validator {
     let path = format!("{}/tests/data/schemas/{name}", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).unwrap();
     jsonschema::validator_for(&serde_json::from_str(&text).unwrap()).unwrap()

@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::advisories;
 use crate::support::{
-    Ran, command, has_program,
+    FORMATS, Ran, command, has_program,
     image::{Image, Layer},
     plimsoll_with, skipped,
 };
@@ -38,7 +38,7 @@ fn schema(name: &str) -> Value {
     serde_json::from_slice(&bytes).unwrap()
 }
 
-fn assert_valid(name: &str, document: &Value) {
+pub(crate) fn assert_valid(name: &str, document: &Value) {
     let mut registry = jsonschema::Registry::new();
     for part in ["spdx.schema.json", "jsf-0.82.schema.json"] {
         let id = format!("http://cyclonedx.org/schema/{part}");
@@ -121,21 +121,6 @@ fn report(folder: &Path, name: &str) -> String {
 fn json(folder: &Path, name: &str) -> Value {
     serde_json::from_str(&report(folder, name)).unwrap()
 }
-
-const FORMATS: [&str; 12] = [
-    "json",
-    "sarif",
-    "junit",
-    "markdown",
-    "github",
-    "gitlab-container-scanning",
-    "spdx",
-    "cyclonedx",
-    "cyclonedx-vex",
-    "openvex",
-    "html",
-    "badge",
-];
 
 /// Every format of one scan, below `out/`.
 fn scan(folder: &Path, image: &str, more: &[&str]) -> Ran {
@@ -638,7 +623,7 @@ fn the_golden_image_has_the_same_advisories_in_every_format() {
     }
 }
 
-fn of_golden(matched: Matched, data: Timestamp) -> Report {
+pub(crate) fn of_golden(matched: Matched, data: Timestamp) -> Report {
     let as_of = AsOf::Day("2020-03-19".parse().unwrap());
     let flaws: Vec<_> = matched
         .missing
@@ -698,5 +683,6 @@ fn of_golden(matched: Matched, data: Timestamp) -> Report {
         created: data,
         documented: data,
         baseline: None,
+        anchor: None,
     }
 }

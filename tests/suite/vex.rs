@@ -86,6 +86,7 @@ fn image(cpe: &str) -> Evidence {
             cpe: Some(cpe.to_owned()),
             ..LayerEvidence::default()
         }],
+        streams: Vec::new(),
     }
 }
 

@@ -23,6 +23,25 @@ pub(crate) fn shared() -> Option<PathBuf> {
     path.is_dir().then_some(path)
 }
 
+/// Every report format.
+pub(crate) const FORMATS: [&str; 15] = [
+    "table",
+    "json",
+    "sarif",
+    "junit",
+    "markdown",
+    "github",
+    "gitlab",
+    "preflight",
+    "gitlab-container-scanning",
+    "spdx",
+    "cyclonedx",
+    "cyclonedx-vex",
+    "openvex",
+    "html",
+    "badge",
+];
+
 /// Says on standard error that a test did not run, and why; where everything must be there
 /// (`PLIMSOLL_TEST_STRICT`) that is a failure.
 pub(crate) fn skipped(test: &str, reason: &str) {

@@ -11,7 +11,7 @@ use crate::advisory::{ArchSet, FixedEvr, Named};
 pub(super) enum Component {
     /// a binary package
     Rpm(Rpm),
-    /// a source, debuginfo or debugsource package: never installed in an image, or without effect
+    /// a source package: never installed in an image
     Aside,
     /// a module stream, `name:stream`
     Module(String),
@@ -104,7 +104,7 @@ fn rpm(
     arch: Option<Cow<'_, str>>,
     module: Option<Cow<'_, str>>,
 ) -> Result<Component, Unreadable> {
-    if is_aside(name, arch.as_deref()) {
+    if matches!(arch.as_deref(), Some("src" | "nosrc")) {
         return Ok(Component::Aside);
     }
     let mut fixed = FixedEvr::parse(version).ok_or(Unreadable::Malformed)?;
@@ -132,11 +132,10 @@ fn rpm(
     }))
 }
 
-fn is_aside(name: &str, arch: Option<&str>) -> bool {
-    let debug = ["-debuginfo", "-debugsource"]
-        .iter()
-        .any(|end| name.ends_with(end));
-    debug || name.contains("-debuginfo-") || matches!(arch, Some("src" | "nosrc"))
+/// Symbols and sources for debuggers, which no vulnerability lies in. Advisories ship them beside the
+/// packages that they are of, and whoever has an old one lacks the advisory.
+fn is_for_debuggers(name: &str) -> bool {
+    name.ends_with("-debuginfo") || name.ends_with("-debugsource") || name.contains("-debuginfo-")
 }
 
 /// `ruby:2.5` of `ruby:2.5:8090020230627084142:b46abd14`.
@@ -232,7 +231,7 @@ pub(super) fn concerned(
         Some("src" | "nosrc") => Named::Source,
         _ => Named::Binary,
     };
-    if named == Named::Binary && is_aside(&name, None) {
+    if named == Named::Binary && is_for_debuggers(&name) {
         return Ok(None);
     }
     // a package of a module may have the stream for a version
@@ -383,7 +382,7 @@ mod tests {
             ("pkg:rpm/redhat/python?arch=src", "Aside"),
             (
                 "pkg:rpm/redhat/tar-debuginfo@1.30-4.el8?arch=x86_64",
-                "Aside",
+                "tar-debuginfo 1.30-4.el8 x86_64 -",
             ),
             (
                 "pkg:rpmmod/redhat/python36@3.6:8040020241213073301:9bf6f064",

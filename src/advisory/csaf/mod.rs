@@ -1,9 +1,9 @@
 //! Reads Red Hat's advisories in the Common Security Advisory Framework, 2.0 and 2.1: one document,
 //! one erratum.
 //!
-//! Of its products only those that are `fixed` count, and of those the binary rpms; source and
-//! debuginfo packages are left aside, other content is counted, what cannot be read is listed. The
-//! documents of single vulnerabilities (VEX) are read by [`parse_vex`].
+//! Of its products only those that are `fixed` count, and of those the binary rpms; source packages
+//! are left aside, other content is counted, what cannot be read is listed. The documents of single
+//! vulnerabilities (VEX) are read by [`parse_vex`].
 
 mod component;
 mod document;
@@ -103,7 +103,7 @@ pub struct Fault {
 pub struct Parsed {
     /// the advisory
     pub advisory: Advisory,
-    /// source and debuginfo packages
+    /// source packages
     pub aside: usize,
     /// fixed products that are no rpms: images, archives, modules
     pub other: usize,

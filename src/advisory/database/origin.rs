@@ -1,9 +1,11 @@
 //! Where a database's data comes from, how much of the feed it is, and what was verified of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::advisory::signature::Checked;
 
 /// How much of the feed is there. An image that lacks nothing of a part may lack something of the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -43,6 +45,12 @@ pub struct Verified {
     pub sha256: u64,
     /// those for which the source names none
     pub unnamed: u64,
+    /// those with a signature that holds
+    #[serde(default)]
+    pub signed: u64,
+    /// those whose signature was not checked, for want of the key
+    #[serde(default)]
+    pub unchecked: u64,
 }
 
 /// Where data comes from. It is kept as JSON text in the file, so that new facts need no new
@@ -67,6 +75,12 @@ pub struct Origin {
     /// what was checked
     #[serde(default)]
     pub verified: Verified,
+    /// fingerprints of the keys whose signatures hold
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub signers: BTreeSet<String>,
+    /// keys that made the signatures that were not checked
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unknown_signers: BTreeSet<String>,
     /// documents that could not be read, by path, with the reason
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub unread: BTreeMap<String, String>,
@@ -86,7 +100,36 @@ pub struct Second {
     pub origin: Origin,
 }
 
+/// Most keys that are kept in mind.
+const MAX_SIGNERS: usize = 16;
+
 impl Origin {
+    /// Counts a file that was taken over: whether its SHA-256 is the one that the source names, and
+    /// what its signature says.
+    pub fn verified(&mut self, sum: bool, signature: Option<Checked>) {
+        if sum {
+            self.verified.sha256 += 1;
+        } else {
+            self.verified.unnamed += 1;
+        }
+        let (count, keys, by) = match signature {
+            None => return,
+            Some(Checked::Good(by)) => (
+                &mut self.verified.signed,
+                &mut self.signers,
+                BTreeSet::from([by]),
+            ),
+            Some(Checked::Unknown(by)) => {
+                (&mut self.verified.unchecked, &mut self.unknown_signers, by)
+            }
+        };
+        *count += 1;
+        keys.extend(by);
+        while keys.len() > MAX_SIGNERS {
+            keys.pop_last();
+        }
+    }
+
     pub(super) fn to_text(&self) -> String {
         // strings, numbers and times only: nothing of it can fail
         serde_json::to_string(self).unwrap_or_default()

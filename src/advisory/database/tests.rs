@@ -119,7 +119,11 @@ fn sample() -> Contents {
         verified: Verified {
             sha256: 1,
             unnamed: 2,
+            signed: 1,
+            unchecked: 1,
         },
+        signers: [text("A")].into(),
+        unknown_signers: [text("B")].into(),
         vex: None,
         unread: [(text("2024/rhsa-2024_1.json"), text("line 1"))].into(),
     };

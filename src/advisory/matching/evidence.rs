@@ -35,10 +35,25 @@ impl Installed {
             vendor: package.vendor.clone(),
             signing_key: package.signing_key.clone(),
             module: package.module.clone(),
-            source: package.source_rpm.as_deref().and_then(source_name),
+            source: package.source_rpm.as_deref().and_then(Self::source_name),
             layer,
             repository,
         }
+    }
+
+    /// `python3.12` of `python3.12-3.12.1-4.el9.src.rpm`.
+    pub fn source_name(file: &str) -> Option<String> {
+        let mut parts = file.rsplitn(3, '-');
+        let (_release, _version) = (parts.next()?, parts.next()?);
+        parts
+            .next()
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+    }
+
+    /// It was built for a module, as its release says; it may have no label.
+    pub(super) fn is_modular(&self) -> bool {
+        self.nevra.release.contains(".module")
     }
 
     /// Whether it is Red Hat's: signed by a key of Red Hat's, or so by its vendor. The vendor alone is
@@ -48,16 +63,6 @@ impl Installed {
         key.is_some_and(|key| RED_HAT_KEYS.contains(&key))
             || self.vendor.as_deref() == Some("Red Hat, Inc.")
     }
-}
-
-/// `python3.12` of `python3.12-3.12.1-4.el9.src.rpm`.
-fn source_name(file: &str) -> Option<String> {
-    let mut parts = file.rsplitn(3, '-');
-    let (_release, _version) = (parts.next()?, parts.next()?);
-    parts
-        .next()
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
 }
 
 /// Key ids of Red Hat's product signing keys: release, auxiliary and beta keys
@@ -98,6 +103,10 @@ pub struct Evidence {
     pub version: Option<String>,
     /// layers, base first
     pub layers: Vec<LayerEvidence>,
+    /// module streams that are enabled for dnf, `name:stream`: they tell what packages of modules are
+    /// of that have no label
+    #[serde(default)]
+    pub streams: Vec<String>,
 }
 
 impl Evidence {

@@ -131,6 +131,7 @@ pub fn matches(database: &Database<'_>, evidence: &Evidence, packages: &[Install
         main_stream: BTreeMap::new(),
         applied: BTreeMap::new(),
         stances: Stances::default(),
+        unlabelled: BTreeSet::new(),
     };
     let mut scopes = Scopes::new(database, evidence);
     let mut matched = Matched::default();
@@ -144,12 +145,22 @@ pub fn matches(database: &Database<'_>, evidence: &Evidence, packages: &[Install
             continue;
         }
         matched.scanned += 1;
-        let module = package.module.as_deref().and_then(module_of);
         let number = scopes.of(package);
-        if let Some(scope) = scopes.get(number) {
-            search.look_up(package, module.as_deref(), scope);
+        let Some(scope) = scopes.get(number) else {
+            continue;
+        };
+        let labels = match package.module.as_deref().and_then(module_of) {
+            Some(label) => vec![label],
+            None if package.is_modular() => search.streams_of(package, &evidence.streams),
+            None => Vec::new(),
+        };
+        if labels.is_empty() {
+            search.look_up(package, None, scope);
         }
-        modules.extend(module);
+        for label in &labels {
+            search.look_up(package, Some(label), scope);
+        }
+        modules.extend(labels);
     }
     let mut products: BTreeMap<&Cpe, Basis> = BTreeMap::new();
     for (cpe, basis) in scopes.made().iter().flat_map(|scope| &scope.products) {
@@ -163,6 +174,7 @@ pub fn matches(database: &Database<'_>, evidence: &Evidence, packages: &[Install
     };
     matched.products = products.into_iter().map(product).collect();
     matched.notes = scopes.notes.iter().cloned().collect();
+    matched.notes.extend(search.unlabelled_note());
     matched.missing = search.report(&search.missing);
     matched.main_stream = search.report(&search.main_stream);
     matched.applied = search.applied();
@@ -201,9 +213,46 @@ struct Search<'a> {
     /// packages that have an advisory's fix, by its number
     applied: BTreeMap<u32, Vec<&'a Nevra>>,
     stances: Stances<'a>,
+    /// packages of modules of which nobody knows the stream
+    unlabelled: BTreeSet<&'a str>,
 }
 
+/// Packages that a note names.
+const NAMED: usize = 10;
+
 impl<'a> Search<'a> {
+    /// The enabled streams that a package of a module without a label may be of: those of which
+    /// advisories have packages of that name.
+    fn streams_of(&mut self, package: &'a Installed, enabled: &[String]) -> Vec<String> {
+        let name = &package.nevra.name;
+        let rows = self.database.rows_of(name);
+        let known: BTreeSet<u16> = rows.map(|row| row.module).filter(|own| *own != 0).collect();
+        let is_known = |label: &&String| {
+            let number = self.modules.get(label.as_str());
+            number.is_some_and(|number| known.contains(number))
+        };
+        let found: Vec<String> = enabled.iter().filter(is_known).cloned().collect();
+        if found.is_empty() && !known.is_empty() && enabled.is_empty() {
+            self.unlabelled.insert(name);
+        }
+        found
+    }
+
+    fn unlabelled_note(&self) -> Option<String> {
+        let all = &self.unlabelled;
+        let named: Vec<&str> = all.iter().take(NAMED).copied().collect();
+        let rest = match all.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            rest => format!(" and {rest} more"),
+        };
+        (!all.is_empty()).then(|| {
+            format!(
+                "no label and no list of enabled streams says of which module stream these packages are, so advisories of modules are not looked up for them: {}{rest}",
+                named.join(", ")
+            )
+        })
+    }
+
     fn look_up(&mut self, package: &'a Installed, module: Option<&str>, scope: &Scope) {
         let nevra = &package.nevra;
         let module = match module {

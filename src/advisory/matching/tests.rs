@@ -150,6 +150,7 @@ fn evidence(version: &str, layers: &[&[&str]]) -> Evidence {
         os: Some("rhel".to_owned()),
         version: Some(version.to_owned()),
         layers: layers.iter().map(layer).collect(),
+        streams: Vec::new(),
     }
 }
 

@@ -40,14 +40,22 @@ pub fn token(
     secret(&answer, "value", &host)
 }
 
-/// A login for `registry`, as the robot account `user` when it is Quay.
+/// A login for `registry`, as the robot account `user` when it is Quay, which must be named.
 pub fn login(
     source: &Source,
     audience: &str,
     registry: &str,
-    user: &str,
+    user: Option<&str>,
     options: &RegistryOptions,
 ) -> Result<Login, CiError> {
+    if user.is_none() && is_quay(registry) {
+        return Err(CiError::Unfit {
+            what: What::Identity,
+            reason: format!("{registry} takes the identity for a robot account, and none is named"),
+            remedy: Some("name it as `username`, such as `team+robot`"),
+        });
+    }
+    let user = user.unwrap_or("oidc");
     let identity = token(source, audience, options)?;
     let password = if is_quay(registry) {
         robot_token(registry, user, &identity, options)?

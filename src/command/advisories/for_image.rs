@@ -1,12 +1,17 @@
-//! `plimsoll advisories for IMAGE`: what one image lacks, its grade, and when that will drop.
+//! `plimsoll advisories for`: what one image or list of packages lacks, its grade, and when that will
+//! drop.
 //!
 //! Layers are read only when the package list of this very image is not kept in the cache directory.
 
-use std::path::Path;
+use std::{io::Read as _, path::Path};
 
+use super::{list, update::open};
 use crate::{
-    advisory::Severity,
-    advisory::grade::{AsOf, Grade, Health},
+    advisory::{
+        Severity,
+        grade::{AsOf, Grade, Health},
+        matching::{Evidence, LayerEvidence},
+    },
     config::{Environment, cli::ForArgs},
     error::Error,
     gather::{self, Advisories, PackageCache, PackageList, Reach},
@@ -60,7 +65,10 @@ pub(in crate::command) fn for_image(
     if let Fact::Unmet(reason) = &advisories.file {
         return Err(super::usage(reason.clone(), ""));
     }
-    let images = images(wanted, &advisories, reach)?;
+    let images = match &wanted.args.list.packages {
+        Some(path) => vec![listed(wanted, path, &advisories)?],
+        None => images(wanted, &advisories, reach)?,
+    };
     let is_a = |image: &ImageReport| {
         let facts = image.advisories.as_ref();
         facts.is_some_and(
@@ -78,6 +86,7 @@ pub(in crate::command) fn for_image(
         created: wanted.now,
         documented: wanted.as_of.timestamp(),
         baseline: None,
+        anchor: None,
     };
     let mut text = Vec::new();
     reporter
@@ -95,7 +104,7 @@ fn images(
     reach: &Reach,
 ) -> Result<Vec<ImageReport>, Error> {
     let usage = |text: String| super::usage(text, "");
-    let name = &wanted.args.image;
+    let name = wanted.args.image.as_deref().unwrap_or_default();
     let transport: Transport = name
         .parse()
         .map_err(|error: crate::layout::TransportError| usage(error.to_string()))?;
@@ -121,27 +130,109 @@ fn images(
             Fact::Known(list) => list.packages(),
             Fact::Unmet(reason) => return Err(usage(format!("{name}: {reason}"))),
         };
-        match advisories.facts(list, MAX_AGE, Severity::Important) {
-            Fact::Known(facts) => Ok(ImageReport {
-                image: ImageIdentity {
-                    reference: name.clone(),
-                    digest: Some(image.descriptor.digest().clone()),
-                    config_digest: Some(image.manifest.config().digest().clone()),
-                    platform: Some(image.platform.clone()),
-                    tag: transport.tag(),
-                },
-                assessments: Vec::new(),
-                packages_count: Some(count),
-                advisories: Some(facts),
-                contents: None,
-                base: None,
-                fallback: None,
-                timings: Vec::new(),
-            }),
-            Fact::Unmet(reason) => Err(usage(reason)),
-        }
+        let identity = ImageIdentity {
+            reference: name.to_owned(),
+            digest: Some(image.descriptor.digest().clone()),
+            config_digest: Some(image.manifest.config().digest().clone()),
+            platform: Some(image.platform.clone()),
+            tag: transport.tag(),
+        };
+        judged(identity, list, count, advisories)
     };
     found.iter().map(report).collect()
+}
+
+/// A package list beside the advisories.
+fn judged(
+    image: ImageIdentity,
+    list: Fact<PackageList>,
+    count: usize,
+    advisories: &Advisories,
+) -> Result<ImageReport, Error> {
+    match advisories.facts(list, MAX_AGE, Severity::Important) {
+        Fact::Known(facts) => Ok(ImageReport {
+            image,
+            assessments: Vec::new(),
+            packages_count: Some(count),
+            advisories: Some(facts),
+            contents: None,
+            base: None,
+            fallback: None,
+            timings: Vec::new(),
+        }),
+        Fact::Unmet(reason) => Err(super::usage(reason, "")),
+    }
+}
+
+/// The packages of a list.
+fn listed(wanted: &For<'_>, path: &Path, advisories: &Advisories) -> Result<ImageReport, Error> {
+    let args = &wanted.args.list;
+    let name = path.display().to_string();
+    let wrong = |why: String| super::usage(format!("{name}: {why}"), "");
+    let defaults = list::Defaults {
+        arch: args.arch.as_deref(),
+        assume_signed: args.assume_signed,
+    };
+    let installed = list::packages(&read(wanted, path)?, &defaults).map_err(wrong)?;
+    let mut streams = Vec::new();
+    for path in &args.modules {
+        streams.extend(gather::streams(&read(wanted, path)?));
+    }
+    let named = args
+        .release
+        .as_deref()
+        .or_else(|| list::release(&installed));
+    if named.is_none() && args.repository.is_empty() && args.cpe.is_none() {
+        return Err(super::usage(
+            format!(
+                "{name} has no package `redhat-release`, so that nothing says of which release it is"
+            ),
+            "name it with `--release`, such as `--release 8.6`",
+        ));
+    }
+    let layer = LayerEvidence {
+        cpe: args.cpe.clone(),
+        content_sets: args.repository.clone(),
+        ..LayerEvidence::default()
+    };
+    let evidence = Evidence {
+        os: Some("rhel".to_owned()),
+        version: named.map(str::to_owned),
+        layers: vec![layer],
+        streams,
+    };
+    let list = PackageList::given(evidence, installed);
+    let count = list.packages();
+    let identity = ImageIdentity {
+        reference: name,
+        digest: None,
+        config_digest: None,
+        platform: None,
+        tag: None,
+    };
+    judged(identity, Fact::Known(list), count, advisories)
+}
+
+/// Largest list of packages, bytes; 10,000 packages take some 1 MB.
+const MAX_LIST: u64 = 64 << 20;
+
+/// A text file, or standard input by the name `-`.
+fn read(wanted: &For<'_>, path: &Path) -> Result<String, Error> {
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin()
+            .take(MAX_LIST + 1)
+            .read_to_string(&mut text)
+    } else {
+        let path = wanted.directory.join(path);
+        open(&path).and_then(|file| file.take(MAX_LIST + 1).read_to_string(&mut text))
+    };
+    read.map_err(|error| super::io_error(path, &error))?;
+    if text.len() as u64 > MAX_LIST {
+        let what = format!("{} is larger than {MAX_LIST} bytes", path.display());
+        return Err(super::usage(what, ""));
+    }
+    Ok(text)
 }
 
 /// Days that the data may be old for a grade, as in a scan without configuration.

@@ -1,17 +1,22 @@
 //! Takes documents and lists over into the contents of a database, and keeps count of what came of
 //! each.
 
-use std::io::{self, Read};
+use std::{
+    collections::BTreeSet,
+    io::{self, Read},
+};
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
+use super::signed::{Checks, Judge, tell_unknown};
 use crate::{
     advisory::{
         csaf::{self, Fault, MAX_DOCUMENT, ParseError},
         database::{BackInTime, Change, Contents, Origin},
         ends_of_life,
         feed::{self, Changed, is_archive},
+        signature::Checked,
     },
     progress::Console,
 };
@@ -36,20 +41,26 @@ pub(super) struct Intake<'a> {
     pub(super) now: Timestamp,
     pub(super) console: &'a Console,
     pub(super) kind: Kind,
+    /// by what signatures are checked
+    pub(super) judge: &'a Judge,
     changes: [usize; 5],
     others: usize,
     skipped: usize,
+    /// files that are signed by keys that are not at hand, and those keys
+    unknown: (u64, BTreeSet<String>),
 }
 
 impl<'a> Intake<'a> {
     pub(super) fn new(
         kind: Kind,
         contents: Contents,
+        judge: &'a Judge,
         now: Timestamp,
         console: &'a Console,
     ) -> Self {
         Self {
             kind,
+            judge,
             contents,
             newest: Timestamp::MIN,
             listed: Vec::new(),
@@ -58,6 +69,7 @@ impl<'a> Intake<'a> {
             changes: [0; 5],
             others: 0,
             skipped: 0,
+            unknown: (0, BTreeSet::new()),
         }
     }
 
@@ -279,16 +291,19 @@ impl<'a> Intake<'a> {
     }
 
     /// Counts how a file was checked, when something of it was taken over since `before`.
-    pub(super) fn checked(&mut self, by_sum: bool, before: usize) {
-        if self.taken() == before {
-            return;
+    pub(super) fn checked(&mut self, checks: Checks, before: usize) {
+        if let Some(Checked::Unknown(by)) = &checks.signature {
+            self.unknown.0 += 1;
+            self.unknown.1.extend(by.iter().cloned());
         }
-        let verified = &mut self.origin_mut().verified;
-        if by_sum {
-            verified.sha256 += 1;
-        } else {
-            verified.unnamed += 1;
+        if self.taken() > before {
+            self.origin_mut().verified(checks.sum, checks.signature);
         }
+    }
+
+    /// Tells once of signatures that nothing was checked by.
+    pub(super) fn tell_unknown(&self) {
+        tell_unknown(self.unknown.0, &self.unknown.1, self.console);
     }
 
     pub(super) fn summary(&self) -> String {

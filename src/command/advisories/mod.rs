@@ -1,9 +1,12 @@
 //! `plimsoll advisories`: makes the advisory database and tells what is in it.
 
+mod changed;
 mod for_image;
 mod intake;
+mod list;
 mod network;
 mod show;
+mod signed;
 mod status;
 mod store;
 mod tar;
@@ -20,7 +23,7 @@ use jiff::Timestamp;
 
 use crate::{
     advisory::database::Database,
-    config::{Environment, cli::AdvisoriesCommand},
+    config::{Environment, Feeds, cli::AdvisoriesCommand},
     error::Error,
     gather::{PackageCache, read_database},
     progress::Console,
@@ -56,6 +59,7 @@ pub(super) fn package_cache(environment: &Environment) -> PackageCache {
 /// Does what was asked; the text is for standard output, the console for what happens meanwhile.
 pub(super) fn run(
     command: &AdvisoriesCommand,
+    feeds: &Feeds,
     environment: &Environment,
     directory: &Path,
     now: Timestamp,
@@ -79,22 +83,28 @@ pub(super) fn run(
             from,
             vex,
             complete,
+            key,
+            require_signature,
             ..
         } => {
-            let place = |from: &Path| match from.to_str() {
-                Some(address) if address.contains("://") => from.to_owned(),
+            let place = |from: &PathBuf| match from.to_str() {
+                Some(address) if address.contains("://") => from.clone(),
                 _ => directory.join(from),
             };
-            let from = place(from.as_deref().unwrap_or(Path::new(update::FEED)));
-            let vex = vex.as_deref().map(|vex| match vex.to_str() {
+            let from = from.as_ref().map(place).or_else(|| feeds.source.clone());
+            let from = from.unwrap_or_else(|| update::FEED.into());
+            let vex = vex.as_ref().map(|vex| match vex.to_str() {
                 Some("") => PathBuf::from(update::VEX_FEED),
                 _ => place(vex),
             });
+            let keys: Vec<PathBuf> = key.iter().map(|key| directory.join(key)).collect();
             let request = update::Request {
                 from: &from,
-                vex: vex.as_deref(),
+                vex: vex.as_deref().or(feeds.vex.as_deref()),
                 database: &path,
                 complete: *complete,
+                keys: if keys.is_empty() { &feeds.keys } else { &keys },
+                require_signature: *require_signature || feeds.require_signature,
                 now,
             };
             update::update(&request, &RegistryOptions::default(), console)

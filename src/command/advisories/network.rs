@@ -6,24 +6,27 @@
 //! | `archive_latest.txt` | the name of the newest archive of all documents |
 //! | `changes.csv`, `deletions.csv` | which documents changed and went, and when |
 //! | `NAME.sha256` | checksum of an archive or a document |
+//! | `NAME.asc` | its signature |
 //! | `repository-to-cpe.json` | in the feed, or at Red Hat's place for it |
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{collections::BTreeMap, path::Path};
 
 use jiff::Timestamp;
 
 use super::{
-    intake::{Intake, Kind, is_older, place},
+    changed::{documents, due},
+    intake::{Intake, Kind},
     io_error,
+    signed::Checks,
     store::Store,
     update::{before, digest, open, unpack},
     usage,
 };
 use crate::{
     advisory::{
-        csaf::MAX_DOCUMENT,
         database::{Coverage, Origin},
         feed::{self, Changed},
+        signature::{Checked, MAX_SIGNATURE},
     },
     error::Error,
     fetch::{Document, Downloaded, Site},
@@ -31,7 +34,7 @@ use crate::{
 };
 
 /// A name, a checksum.
-const MAX_WORD: usize = 4 << 10;
+pub(super) const MAX_WORD: usize = 4 << 10;
 /// A list or a map.
 const MAX_LIST: usize = 128 << 20;
 /// All documents in one archive, packed; some 100 MB are expected.
@@ -45,10 +48,10 @@ const MAPS: [&str; 2] = [
 ];
 
 /// What the small files of a feed say.
-struct Lists {
+pub(super) struct Lists {
     /// `None` when it is the one that was taken over already
-    changes: Option<Vec<Changed>>,
-    deletions: Option<Vec<Changed>>,
+    pub(super) changes: Option<Vec<Changed>>,
+    pub(super) deletions: Option<Vec<Changed>>,
     /// name and day of the newest archive
     archive: Option<(String, Timestamp)>,
     etags: BTreeMap<String, String>,
@@ -211,6 +214,7 @@ fn from_archive(
 ) -> Result<(), Error> {
     let part = store.part(intake.kind);
     let sum = site.document(&format!("{name}.sha256"), None, MAX_WORD)?;
+    let signature = site.document(&format!("{name}.asc"), None, MAX_SIGNATURE)?;
     let bar = intake.console.bytes("fetching advisories");
     let fetched = site.download(name, &part, MAX_ARCHIVE, &|done, total| bar.at(done, total))?;
     drop(bar);
@@ -223,21 +227,13 @@ fn from_archive(
         .into());
     }
     let io = |error: std::io::Error| io_error(&part, &error);
-    let sum = match sum {
-        Document::New { bytes, .. } => feed::checksum(&String::from_utf8_lossy(&bytes)),
-        _ => None,
-    };
-    if let Some(expected) = &sum {
-        let actual = digest(&mut open(&part).map_err(io)?).map_err(io)?;
-        if actual != *expected {
+    let checks = match check(site, intake, name, &part, [sum, signature]) {
+        Ok(checks) => checks,
+        Err(error) => {
             Site::forget(&part).map_err(io)?;
-            return Err(Error::Source(SourceError::Mismatch {
-                what: format!("{}{name}", site.address()),
-                expected: format!("sha256 {expected}"),
-                actual: format!("sha256 {actual}"),
-            }));
+            return Err(error);
         }
-    }
+    };
     let before = intake.taken();
     // what is still unreadable in the archive is listed again
     intake.origin_mut().unread.clear();
@@ -247,124 +243,45 @@ fn from_archive(
         Site::forget(&part).map_err(io)?;
         return Err(malformed(site, name, format!("it cannot be unpacked: {error}")).into());
     }
-    intake.checked(sum.is_some(), before);
+    intake.checked(checks, before);
     Ok(())
 }
 
-/// Places of the documents that changed since a position and are not held in that version.
-fn due(intake: &Intake<'_>, lists: &Lists, position: Timestamp) -> Vec<String> {
-    let newer = |line: &&Changed| {
-        let held = intake.held(line);
-        line.at >= position && held.is_none_or(|held| is_older(held, line.at))
-    };
-    let changes = lists.changes.iter().flatten();
-    changes
-        .filter(newer)
-        .filter(|line| intake.concerns(line))
-        .map(|line| line.path.clone())
-        .collect()
-}
-
-/// Deletions, then the changed documents, then those that could not be read the last time.
-fn documents(
+/// Checks a whole archive by its checksum and its signature, when there are any.
+fn check(
     site: &Site,
-    intake: &mut Intake<'_>,
-    lists: &mut Lists,
-    position: Option<Timestamp>,
-) -> Result<(), Error> {
-    intake.deletions(lists.deletions.take().unwrap_or_default());
-    let mut due = due(intake, lists, position.unwrap_or(Timestamp::MIN));
-    let again = intake.origin().unread.into_keys();
-    let again: Vec<String> = again
-        .filter(|path| intake.is_own(path) && !due.contains(path))
-        .collect();
-    due.extend(again);
-    let (good, bad): (Vec<_>, Vec<_>) = due.into_iter().partition(|path| is_plain(path));
-    for path in bad {
-        intake.skip(&path, "it does not lie in the feed");
-    }
-    // each document is followed by its checksum
-    let paths: Vec<String> = good
-        .into_iter()
-        .flat_map(|path| [path.clone(), format!("{path}.sha256")])
-        .collect();
-    let bar = intake.console.bytes("fetching changed advisories");
-    let total = paths.len() as u64 / 2;
-    let mut done = 0;
-    let mut failed = None;
-    let mut content = None;
-    site.documents(&paths, MAX_DOCUMENT, &mut |path, document| {
-        let result = match (path.strip_suffix(".sha256"), document) {
-            (_, Err(error)) => Err(error),
-            (None, Ok(document)) => {
-                content = Some(document);
-                Ok(())
-            }
-            (Some(path), Ok(sum)) => {
-                done += 1;
-                bar.at(done, Some(total));
-                take(intake, path, content.take(), &sum);
-                Ok(())
-            }
-        };
-        failed = result.err();
-        failed.is_none()
-    });
-    drop(bar);
-    if let Some(error) = failed {
-        return Err(error.into());
-    }
-    tell_stale(intake, lists, &paths);
-    Ok(())
-}
-
-/// A mirror can have a newer list than documents. They are listed as unread, so that they are
-/// fetched again the next time.
-fn tell_stale(intake: &mut Intake<'_>, lists: &Lists, fetched: &[String]) {
-    let fetched: BTreeSet<&str> = fetched.iter().map(String::as_str).collect();
-    let unread = intake.origin().unread;
-    for line in lists.changes.iter().flatten() {
-        if !fetched.contains(line.path.as_str()) || unread.contains_key(place(&line.path)) {
-            continue;
-        }
-        let held = intake.held(line);
-        if let Some(held) = held.filter(|held| is_older(*held, line.at)) {
-            let why = format!(
-                "the list of changes has it of {}, and the source gives the version of {held}",
-                line.at
-            );
-            intake.skip(&line.path, &why);
-        }
-    }
-}
-
-fn take(intake: &mut Intake<'_>, path: &str, content: Option<Document>, sum: &Document) {
-    let Some(Document::New { bytes, .. }) = content else {
-        return intake.skip(path, "the feed lists it and has none");
-    };
-    let named = match sum {
-        Document::New { bytes, .. } => feed::checksum(&String::from_utf8_lossy(bytes)),
+    intake: &Intake<'_>,
+    name: &str,
+    part: &Path,
+    [sum, signature]: [Document; 2],
+) -> Result<Checks, Error> {
+    let io = |error: std::io::Error| io_error(part, &error);
+    let sum = match sum {
+        Document::New { bytes, .. } => feed::checksum(&String::from_utf8_lossy(&bytes)),
         _ => None,
     };
-    let own = digest(&mut bytes.as_slice()).ok();
-    if let (Some(named), Some(own)) = (&named, &own)
-        && named != own
-    {
-        let why = format!("its SHA-256 is {own}, and the feed says {named}");
-        return intake.skip(path, &why);
+    if let Some(expected) = &sum {
+        let actual = digest(&mut open(part).map_err(io)?).map_err(io)?;
+        if actual != *expected {
+            return Err(Error::Source(SourceError::Mismatch {
+                what: format!("{}{name}", site.address()),
+                expected: format!("sha256 {expected}"),
+                actual: format!("sha256 {actual}"),
+            }));
+        }
     }
-    let before = intake.taken();
-    intake.document(place(path), &bytes);
-    intake.checked(named.is_some(), before);
-}
-
-/// A path that stays in the feed: a list must not lead a request elsewhere.
-fn is_plain(path: &str) -> bool {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.".contains(&byte);
-    path.bytes().all(good)
-        && path
-            .split('/')
-            .all(|part| !part.is_empty() && !part.starts_with('.'))
+    let signature = match signature {
+        Document::New { bytes, .. } => Some(bytes),
+        _ => None,
+    };
+    let mut content = || Ok(Box::new(open(part)?) as Box<dyn std::io::Read>);
+    let signature = intake.judge.check(signature.as_deref(), &mut content);
+    let signature: Option<Checked> =
+        signature.map_err(|reason| Error::Source(malformed(site, name, reason)))?;
+    Ok(Checks {
+        sum: sum.is_some(),
+        signature,
+    })
 }
 
 /// The map of repositories to products; `true` when there is a new one.

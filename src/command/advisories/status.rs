@@ -102,10 +102,24 @@ fn coverage(origin: &Origin) -> String {
 
 fn verified(origin: &Origin) -> String {
     let verified = origin.verified;
-    format!(
-        "{} files by the SHA-256 that the source names, {} without one; signatures are not checked",
+    let list = |keys: &BTreeSet<String>| keys.iter().cloned().collect::<Vec<_>>().join(", ");
+    let mut text = format!(
+        "{} files by the SHA-256 that the source names, {} without one; ",
         verified.sha256, verified.unnamed
-    )
+    );
+    let _ = match verified.signed {
+        0 => write!(text, "none by a signature"),
+        signed => write!(text, "{signed} by a signature of {}", list(&origin.signers)),
+    };
+    if verified.unchecked > 0 {
+        let _ = write!(
+            text,
+            ", {} with a signature and no key to check it with ({})",
+            verified.unchecked,
+            list(&origin.unknown_signers)
+        );
+    }
+    text
 }
 
 /// First and last day on which a fix was shipped.

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::{
     intake::{Intake, Kind, is_known, limited},
     io_error, network,
+    signed::{self, Checks, Judge},
     store::Store,
     tar::entries,
     usage,
@@ -40,6 +41,10 @@ pub(super) struct Request<'a> {
     pub(super) database: &'a Path,
     /// the files given are all that count
     pub(super) complete: bool,
+    /// files with keys that signatures are checked by
+    pub(super) keys: &'a [PathBuf],
+    /// what has no signature that holds ends the update
+    pub(super) require_signature: bool,
     pub(super) now: Timestamp,
 }
 
@@ -48,8 +53,15 @@ pub(super) fn update(
     options: &RegistryOptions,
     console: &Console,
 ) -> Result<String, Error> {
+    let judge = Judge::new(
+        request.keys,
+        request.require_signature,
+        request.now,
+        console,
+    )?;
     let store = Store::open(request.database)?;
-    let mut intake = Intake::new(Kind::Advisories, store.contents()?, request.now, console);
+    let contents = store.contents()?;
+    let mut intake = Intake::new(Kind::Advisories, contents, &judge, request.now, console);
     let ends = known_ends_of_life().map_err(|error| Error::Bug(error.to_string()))?;
     intake.contents.set_ends_of_life(ends);
     let mut text = take_over(request, request.from, options, &mut intake, &store)?;
@@ -57,7 +69,7 @@ pub(super) fn update(
         console.warn("the database holds some advisories alone, so that no image gets a grade by it; fetch all, or say with `--complete` that the files given are all");
     }
     if let Some(from) = request.vex {
-        let mut second = Intake::new(Kind::Vex, intake.contents, request.now, console);
+        let mut second = Intake::new(Kind::Vex, intake.contents, &judge, request.now, console);
         text += &take_over(request, from, options, &mut second, &store)?;
     }
     Ok(text)
@@ -80,7 +92,9 @@ fn take_over(
             ));
         }
         let site = Site::open(address, options)?;
-        if !network::update(&site, intake, store)? {
+        let moved = network::update(&site, intake, store)?;
+        intake.tell_unknown();
+        if !moved {
             forget(store, intake.kind)?;
             let path = store.path().display();
             return Ok(format!(
@@ -94,6 +108,7 @@ fn take_over(
         }
     } else {
         files(request, from, intake)?;
+        intake.tell_unknown();
     }
     let bytes = store.replace(&intake.contents)?;
     if address.is_some() {
@@ -220,16 +235,26 @@ fn directory(from: &Path, intake: &mut Intake<'_>, given: &mut Given) -> Result<
     for (name, path) in names {
         let content = open(&path).and_then(|file| limited(&mut { file }));
         let content = content.map_err(|error| io_error(&path, &error))?;
-        match check(&path, &content) {
-            Ok(by_sum) => {
-                let before = intake.taken();
+        let before = intake.taken();
+        let checks = check(&path, &content, is_list(&name), intake.judge);
+        match checks {
+            Ok(checks) => {
                 intake.file(&name, &content);
-                intake.checked(by_sum, before);
+                intake.checked(checks, before);
+            }
+            Err(why) if intake.judge.required() => {
+                return Err(usage(format!("{}: {why}", path.display()), ""));
             }
             Err(why) => intake.skip(&name, &why),
         }
     }
     Ok(())
+}
+
+/// Lists and the map are not signed by feeds.
+fn is_list(name: &str) -> bool {
+    let name = name.rsplit('/').next().unwrap_or(name);
+    !name.contains(".json") || name.starts_with("repository-to-cpe")
 }
 
 fn archive(from: &Path, intake: &mut Intake<'_>, given: &mut Given) -> Result<(), Error> {
@@ -250,10 +275,14 @@ fn archive(from: &Path, intake: &mut Intake<'_>, given: &mut Given) -> Result<()
             ));
         }
     }
+    let signature = intake.judge.check_file(from);
+    let signature =
+        signature.map_err(|why| usage(format!("{}: {why}", from.display()), "fetch both again"))?;
     let before = intake.taken();
     let packed = from.extension().is_some_and(|end| end == "zst");
     unpack(open(from).map_err(io)?, packed, size, intake).map_err(io)?;
-    intake.checked(sum.is_some(), before);
+    let sum = sum.is_some();
+    intake.checked(Checks { sum, signature }, before);
     given.whole = day;
     let origin = intake.origin_mut();
     origin.archive = name.filter(|_| day.is_some()).map(str::to_owned);
@@ -299,15 +328,24 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-/// Whether there is a checksum beside a document; it must be the document's.
-fn check(path: &Path, content: &[u8]) -> Result<bool, String> {
-    let Some(sum) = beside(path, "sha256") else {
-        return Ok(false);
+/// Whether there are a checksum and a signature beside a document; they must be the document's.
+fn check(path: &Path, content: &[u8], is_list: bool, judge: &Judge) -> Result<Checks, String> {
+    let named = beside(path, "sha256");
+    if let Some(sum) = &named {
+        let own = digest(&mut { content }).map_err(|error| error.to_string())?;
+        if own != *sum {
+            return Err(format!(
+                "its SHA-256 is {own}, and the file beside it says {sum}"
+            ));
+        }
+    }
+    let signature = signed::beside(path).map_err(|error| format!("its signature: {error}"))?;
+    let signature = match signature {
+        None if is_list => None,
+        signature => judge.check_bytes(signature.as_deref(), content)?,
     };
-    let own = digest(&mut { content }).map_err(|error| error.to_string())?;
-    (own == sum)
-        .then_some(true)
-        .ok_or_else(|| format!("its SHA-256 is {own}, and the file beside it says {sum}"))
+    let sum = named.is_some();
+    Ok(Checks { sum, signature })
 }
 
 /// What the checksum file beside a file names.

@@ -190,6 +190,7 @@ fn upload_one(
         "uploaded {results} results to {} as {category} for {at}",
         api.host()
     ));
+    delivery.uploads.extend(id.clone());
     let Some(id) = id.filter(|_| delivery.config.ci.wait_for_processing) else {
         return Ok(());
     };

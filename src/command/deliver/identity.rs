@@ -2,6 +2,7 @@
 
 use crate::{
     ci::github::oidc,
+    command::logins,
     config::{Config, Environment},
     progress::Console,
     registry::{
@@ -25,7 +26,7 @@ pub(in crate::command) fn with_identity(
         return auth;
     };
     let source = oidc::Source { url, token };
-    let user = environment.username().unwrap_or("oidc");
+    let user = environment.username();
     let images = config.images.iter();
     let mut registries: Vec<&str> = images
         .filter_map(|image| {
@@ -35,7 +36,10 @@ pub(in crate::command) fn with_identity(
         .collect();
     registries.sort_unstable();
     registries.dedup();
-    let http = RegistryOptions::default();
+    let http = RegistryOptions {
+        certificate_dirs: logins::certificate_dirs(environment),
+        ..RegistryOptions::default()
+    };
     for registry in registries {
         match oidc::login(&source, audience, registry, user, &http) {
             Ok(login) => {

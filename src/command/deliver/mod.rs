@@ -1,6 +1,7 @@
 //! Tells the forge and the CI what came of a run, after the reports are written and before the exit.
 //! Whatever goes wrong here is a warning with its remedy: the exit code is the findings' alone.
 
+mod early;
 mod github;
 mod identity;
 mod sinks;
@@ -8,6 +9,7 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
+pub(super) use early::{early, unread};
 pub(super) use identity::with_identity;
 
 use super::reports::path_for;
@@ -55,6 +57,8 @@ pub(super) struct Delivery<'a> {
     console: &'a Console,
     http: &'a RegistryOptions,
     told: Vec<Told>,
+    /// ids that code scanning gave to uploads
+    uploads: Vec<String>,
     /// warnings that the summary repeats
     troubles: Vec<String>,
 }
@@ -72,6 +76,7 @@ impl<'a> Delivery<'a> {
             console,
             http,
             told: Vec::new(),
+            uploads: Vec::new(),
             troubles: Vec::new(),
         }
     }
@@ -97,7 +102,7 @@ impl<'a> Delivery<'a> {
     /// A name that no image before had: a second upload under one name would close the first's alerts.
     fn category(&self, plan: &Plan, name: Option<&str>) -> String {
         let dockerfile = plan.build.as_ref().map(|build| {
-            let inside = build.dockerfile.strip_prefix(&build.root);
+            let inside = build.dockerfile.strip_prefix(build.top());
             let path = inside.unwrap_or(&build.dockerfile);
             path.to_string_lossy().replace('\\', "/")
         });
@@ -135,6 +140,17 @@ impl<'a> Delivery<'a> {
         sinks::tell(&mut self, &outcome, &outputs);
     }
 
+    /// Writes the outputs of a run that a signal ended, and tells nobody else.
+    pub(super) fn cut_short(mut self, code: ExitCode) {
+        let outcome = Outcome {
+            raw: code,
+            conclusion: Conclusion::Error,
+            headline: words::headline(code, &self.reports()),
+        };
+        let outputs = self.outputs(&outcome, code);
+        sinks::files(&mut self, &outputs);
+    }
+
     fn reports(&self) -> Vec<&Report> {
         self.told
             .iter()
@@ -163,6 +179,12 @@ impl<'a> Delivery<'a> {
             (!paths.is_empty()).then(|| paths.join("\n"))
         };
         let health = words::health(&reports);
+        let all = reports.iter().flat_map(|report| &report.images);
+        let ids = all.filter_map(|image| Some(image.image.config_digest.as_ref()?.to_string()));
+        let names_pushed = pushed().flat_map(|it| {
+            let name = |tag: &String| format!("{}:{tag}", it.reference);
+            it.tags.iter().map(name)
+        });
         Outputs {
             image: words::each_once(pushed().map(|it| it.reference.clone()).chain(names)),
             digest: words::each_once(pushed().map(|it| it.digest.to_string()).chain(digests)),
@@ -175,13 +197,18 @@ impl<'a> Delivery<'a> {
             summary: outcome.headline.clone(),
             exit_code: code as u8,
             published: false,
+            image_id: words::each_once(ids),
+            pushed: words::each_once(names_pushed),
+            sarif_id: self.uploads.clone(),
         }
     }
 
-    /// A path as later steps can use it: relative to the repository when it lies in it.
+    /// A path as later steps can use it: relative to where they begin when it lies in there.
     fn shown(&self, path: &Path) -> String {
-        let inside = path.strip_prefix(&self.config.root).unwrap_or(path);
-        inside.to_string_lossy().into_owned()
+        let begin = self.environment.workspace();
+        let begin = begin.and_then(|workspace| workspace.canonicalize().ok());
+        let inside = path.strip_prefix(begin.as_ref().unwrap_or(&self.config.root));
+        inside.unwrap_or(path).to_string_lossy().into_owned()
     }
 
     /// Says what went wrong and what to do about it.

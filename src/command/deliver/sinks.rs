@@ -17,6 +17,11 @@ pub(super) fn tell(delivery: &mut Delivery<'_>, outcome: &Outcome, outputs: &Out
     if delivery.environment.is_azure() {
         azure(delivery, outputs);
     }
+    files(delivery, outputs);
+}
+
+/// The files that later steps and jobs read.
+pub(super) fn files(delivery: &mut Delivery<'_>, outputs: &Outputs) {
     if let Some(path) = delivery.environment.github().and_then(|run| run.output) {
         let text = outputs.for_github(&ci::unguessable());
         let written = files::append(&path, &delivery.console.hide(&text));

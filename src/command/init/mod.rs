@@ -15,6 +15,7 @@ use std::{
 
 use dialoguer::{Confirm, Input};
 
+use super::signals::Signals;
 use crate::{
     config::cli::{CiKind, InitArgs},
     error::Error,
@@ -63,6 +64,8 @@ pub(super) fn run(args: &InitArgs, directory: &Path, interactive: bool) -> Resul
         return Err(usage(what, "name it with `--file`"));
     }
     let asks = interactive && !args.yes;
+    // Ctrl-C is an answer that ends the questions, not the process on the spot.
+    let _signals = asks.then(|| Signals::watch(None)).transpose()?;
     let answers = answers(args, &found, asks)?;
     let mut files = files::files(&answers).map_err(|error| Error::Bug(error.to_string()))?;
     files.extend(licence(&root, &found));
@@ -112,20 +115,20 @@ fn named(
     };
     let what = format!("image of {}", image.dockerfile.display());
     let name = if asks && args.image.is_none() {
-        input(&what, suggested)?
+        input(&what, suggested, bad_name)?
     } else {
         suggested
     };
     let tag = match &args.tag {
         Some(tag) => tag.clone(),
-        None if asks => input("tag", detect::tag(image))?,
+        None if asks => input("tag", detect::tag(image), bad_tag)?,
         None => detect::tag(image),
     };
-    if let Some(error) = Tag::violations(&tag).first() {
-        return Err(usage(error.to_string(), "choose a tag such as 1.0-1"));
+    if let Some(error) = bad_tag(&tag) {
+        return Err(usage(error, "choose a tag such as 1.0-1"));
     }
-    if let Err(error) = Reference::parse_familiar(&name) {
-        return Err(usage(error.to_string(), "write it as quay.io/org/app"));
+    if let Some(error) = bad_name(&name) {
+        return Err(usage(error, "write it as quay.io/org/app"));
     }
     Ok(Named {
         dockerfile: image.dockerfile.clone(),
@@ -136,6 +139,12 @@ fn named(
 }
 
 fn asked(error: &dialoguer::Error) -> Error {
+    let dialoguer::Error::IO(cause) = error;
+    // A question hides the cursor, and shows it again once it is answered.
+    let _ = dialoguer::console::Term::stderr().show_cursor();
+    if cause.kind() == io::ErrorKind::Interrupted {
+        return Error::Interrupted { terminated: false };
+    }
     usage(
         format!("no answer: {error}"),
         "run it on a terminal, or give the answers by options and `--yes`",
@@ -147,9 +156,25 @@ fn confirm(question: &str) -> Result<bool, Error> {
     confirm.interact().map_err(|error| asked(&error))
 }
 
-fn input(question: &str, default: String) -> Result<String, Error> {
+/// Asks until `wrong` has nothing to say of the answer.
+fn input(
+    question: &str,
+    default: String,
+    wrong: fn(&str) -> Option<String>,
+) -> Result<String, Error> {
     let input = Input::new().with_prompt(question).default(default);
+    let input = input.validate_with(|text: &String| wrong(text).map_or(Ok(()), Err));
     input.interact_text().map_err(|error| asked(&error))
+}
+
+/// Why it is no tag.
+fn bad_tag(text: &str) -> Option<String> {
+    Some(Tag::violations(text).first()?.to_string())
+}
+
+/// Why it is no name of an image.
+fn bad_name(text: &str) -> Option<String> {
+    Some(Reference::parse_familiar(text).err()?.to_string())
 }
 
 /// The licence of the repository goes where images need it, unless something is there.

@@ -190,7 +190,7 @@ surprise: 1
     15 | surprise: 1
        | ^^^^^^^^
        |
-       = hint: the keys here are `project`, `company`, `contacts`, `source`, `build`, `image`, `scan`, `report`, `publish`, `rebuild`, `notify`, `ci`, `checklist`, `stages`, `push`, `images`
+       = hint: the keys here are `project`, `company`, `contacts`, `source`, `build`, `image`, `scan`, `report`, `publish`, `rebuild`, `notify`, `ci`, `checklist`, `stages`, `push`, `timeout`, `images`
     "#);
 }
 
@@ -354,7 +354,7 @@ fn tags_and_complex_keys_are_faults() {
     4 | <<: {}
       | ^^
       |
-      = hint: the keys here are `project`, `company`, `contacts`, `source`, `build`, `image`, `scan`, `report`, `publish`, `rebuild`, `notify`, `ci`, `checklist`, `stages`, `push`, `images`
+      = hint: the keys here are `project`, `company`, `contacts`, `source`, `build`, `image`, `scan`, `report`, `publish`, `rebuild`, `notify`, `ci`, `checklist`, `stages`, `push`, `timeout`, `images`
     ");
 }
 

@@ -341,7 +341,7 @@ fn read_source(plan: &BuildPlan) -> Result<Source, BuildError> {
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let relative = plan
         .dockerfile
-        .strip_prefix(&plan.root)
+        .strip_prefix(plan.top())
         .unwrap_or(&plan.dockerfile);
     let components = relative
         .components()

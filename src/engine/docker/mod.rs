@@ -130,6 +130,17 @@ impl DockerEngine {
         run(self.save_to(reference, archive))?
     }
 
+    /// Feeds the archive that `write` makes, as `docker load` does.
+    ///
+    /// # Errors
+    /// When the archive cannot be made, or the engine refuses it or goes away.
+    pub fn load_archive(
+        &self,
+        write: impl FnOnce(&mut dyn io::Write) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), DockerError> {
+        run(async { self.load(Upload::archive(write)).await })?
+    }
+
     /// Takes a name away, and the image with it when that was its last one; no error when it is not
     /// there.
     ///

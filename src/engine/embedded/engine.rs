@@ -1,10 +1,14 @@
 //! [`Embedded`]: this binary as an engine.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
-use super::worker::{parent, this_binary};
+use super::{
+    store::KeptFacts,
+    worker::{parent, this_binary},
+};
 use crate::{
     engine::{BuildError, BuildEvents, BuildPlan, Built, Cancel, Engine},
+    inventory::LayerMemory,
     registry::RegistryOptions,
 };
 
@@ -63,5 +67,9 @@ impl Engine for Embedded {
             });
         }
         parent::build(&self.binary, plan, &self.registry, events, cancel)
+    }
+
+    fn memory(&self, plan: &BuildPlan) -> Option<Arc<dyn LayerMemory>> {
+        Some(Arc::new(KeptFacts::of(&plan.cache_dir)))
     }
 }

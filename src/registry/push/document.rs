@@ -50,12 +50,6 @@ impl Documents {
                 repository: to.clone(),
             });
         }
-        let mut walk = Walk {
-            source,
-            seen: HashSet::new(),
-            manifests: Vec::new(),
-            blobs: Vec::new(),
-        };
         let top = source.manifest().map_err(PushError::Image)?;
         // A source that changes its mind between two questions.
         if top.digest != images.digest {
@@ -64,6 +58,21 @@ impl Documents {
                 repository: to.clone(),
             });
         }
+        Self::below(source, top)
+    }
+
+    /// What belongs to a manifest that is no image's.
+    pub(super) fn of_cache(source: &dyn ImageSource, own: RawManifest) -> Result<Self, PushError> {
+        Self::below(source, own)
+    }
+
+    fn below(source: &dyn ImageSource, top: RawManifest) -> Result<Self, PushError> {
+        let mut walk = Walk {
+            source,
+            seen: HashSet::new(),
+            manifests: Vec::new(),
+            blobs: Vec::new(),
+        };
         let top = walk.document(top, 0).map_err(PushError::Image)?;
         let copy = Document {
             media_type: top.media_type.clone(),

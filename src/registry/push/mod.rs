@@ -3,14 +3,17 @@
 //! Blobs first, then manifests by digest, children before the index that names them, tags last: a
 //! push that ends early leaves no tag that names half an image. What the registry has already is
 //! not sent again. Nothing here decides whether an image may be pushed: only [`Accepted`] opens the
-//! door, and only for the manifests that were judged.
+//! door, and only for the manifests that were judged. The one other door is that of build caches, which
+//! lets no image through and puts no tag on what is none of ours ([`Pusher::push_cache`]).
 
 mod blob;
+mod cache;
 mod document;
 mod error;
 mod session;
 mod tags;
 
+pub use cache::CACHE_RECORDS;
 pub use error::PushError;
 
 use std::{
@@ -195,29 +198,7 @@ impl Pusher {
             progress,
             cancel: self.cancel.child_token(),
         };
-        let (blobs, bytes) = (documents.blobs.len(), documents.bytes());
-        progress.event(&PushEvent::Planned { blobs, bytes });
-        let digest = documents.top().digest.clone();
-        line.check_tags(&digest, how)?;
-        let sums = line.blobs(&documents.blobs)?;
-        for document in &documents.manifests {
-            line.put_manifest(document)?;
-        }
-        for tag in &how.tags {
-            line.put_tag(documents.top(), tag, how)?;
-        }
-        for tag in &how.tags {
-            line.read_back(tag, &digest)?;
-        }
-        Ok(Pushed {
-            reference: self.client.reference.clone(),
-            digest,
-            tags: how.tags.clone(),
-            uploaded: sums.uploaded,
-            uploaded_bytes: sums.bytes,
-            mounted: sums.mounted,
-            existing: sums.existing,
-        })
+        line.all(&documents, how)
     }
 
     /// All tags of the repository; none when the registry does not know it yet.
@@ -305,6 +286,33 @@ impl Line<'_> {
     fn failed(&self, what: impl Into<String>) -> impl FnOnce(SourceError) -> PushError {
         let (what, to) = (what.into(), self.client().reference.clone());
         move |source| PushError::registry(&what, &to, source)
+    }
+
+    /// Brings everything there, tags last.
+    fn all(&self, documents: &Documents, how: &PushOptions) -> Result<Pushed, PushError> {
+        let (blobs, bytes) = (documents.blobs.len(), documents.bytes());
+        self.progress.event(&PushEvent::Planned { blobs, bytes });
+        let digest = documents.top().digest.clone();
+        self.check_tags(&digest, how)?;
+        let sums = self.blobs(&documents.blobs)?;
+        for document in &documents.manifests {
+            self.put_manifest(document)?;
+        }
+        for tag in &how.tags {
+            self.put_tag(documents.top(), tag, how)?;
+        }
+        for tag in &how.tags {
+            self.read_back(tag, &digest)?;
+        }
+        Ok(Pushed {
+            reference: self.client().reference.clone(),
+            digest,
+            tags: how.tags.clone(),
+            uploaded: sums.uploaded,
+            uploaded_bytes: sums.bytes,
+            mounted: sums.mounted,
+            existing: sums.existing,
+        })
     }
 
     /// Brings all blobs there, a few at a time; the first failure ends the others too.

@@ -124,7 +124,7 @@ impl Line<'_> {
         Err(self.wrong(format!("tag {tag}"), found, wanted))
     }
 
-    fn named(&self, tag: &str) -> Reference {
+    pub(super) fn named(&self, tag: &str) -> Reference {
         Reference {
             tag: Some(tag.to_owned()),
             ..self.client().reference.clone()

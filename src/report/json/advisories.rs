@@ -8,7 +8,7 @@ use crate::{
     advisory::{
         AdvisoryKind,
         grade::{Health, Span},
-        matching::{Basis, Concerned, Unmended},
+        matching::{Affected, Basis, Concerned, Missing, Unmended},
     },
     report::{
         Change, ImageReport, Report,
@@ -34,6 +34,9 @@ pub(super) struct Graded {
     /// vulnerabilities that concern installed packages and that no advisory mends, the worst first; they
     /// do not lower the grade
     unfixed: Vec<Unfixed>,
+    /// advisories of the main stream for what the image's own stream (EUS and its like) has no advisory
+    /// for, the worst first; they do not lower the grade
+    main_stream: Vec<MainStream>,
     /// what was judged by; null when it was not assessed
     advisory_data: Option<Data>,
     /// the base image as it is today; null when advisories were not assessed
@@ -122,6 +125,32 @@ struct UnfixedPackage {
 }
 
 #[derive(Serialize, JsonSchema)]
+struct MainStream {
+    id: String,
+    severity: String,
+    /// when the fix was shipped, RFC 3339, UTC
+    released: String,
+    title: String,
+    /// Red Hat's page about it
+    url: String,
+    cves: Vec<String>,
+    packages: Vec<MainStreamPackage>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct MainStreamPackage {
+    name: String,
+    arch: Option<String>,
+    /// `[epoch:]version-release`
+    installed: String,
+    /// the first build of the main stream with the fix
+    fixed: String,
+    layer: u32,
+    /// CPE of the product that ships the fix
+    product: String,
+}
+
+#[derive(Serialize, JsonSchema)]
 struct Data {
     /// the time that the data is of, RFC 3339, UTC
     as_of: String,
@@ -200,6 +229,27 @@ pub(super) fn graded(report: &Report, image: &ImageReport) -> Graded {
         advisory_baseline: before(report, image, &errata),
         advisories: errata.iter().map(advisory).collect(),
         unfixed: facts.matched.unfixed.iter().map(unfixed).collect(),
+        main_stream: facts.matched.main_stream.iter().map(main_stream).collect(),
+    }
+}
+
+fn main_stream(own: &Missing) -> MainStream {
+    let package = |it: &Affected| MainStreamPackage {
+        name: it.installed.name.clone(),
+        arch: it.installed.arch.clone(),
+        installed: errata::evr(&it.installed),
+        fixed: it.fixed.to_string(),
+        layer: it.layer.0,
+        product: it.product.clone(),
+    };
+    MainStream {
+        id: own.id.clone(),
+        severity: own.severity.to_string(),
+        released: own.released.to_string(),
+        title: own.title.clone(),
+        url: errata::page(&own.id),
+        cves: own.cves.clone(),
+        packages: own.packages.iter().map(package).collect(),
     }
 }
 

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{bag, descriptor, model, text};
 use crate::{
-    advisory::{Severity, matching::Missing},
+    advisory::{
+        Severity,
+        matching::{Missing, Unmended},
+    },
     report::{errata, view::printable},
 };
 
@@ -46,6 +49,46 @@ pub(super) fn rule(missing: &Missing) -> model::ReportingDescriptor {
     rule.default_configuration = Some(
         model::ReportingConfiguration::builder()
             .level(level)
+            .build(),
+    );
+    rule
+}
+
+/// The rule of a vulnerability that no advisory mends. GitHub lets checks fail by a number of severity,
+/// and nothing can be done here, so there is none.
+pub(super) fn unfixed_rule(own: &Unmended) -> model::ReportingDescriptor {
+    let title = format!("{} ({}): {}", own.id, own.severity, printable(&own.title));
+    let page = errata::cve_page(&own.id);
+    let shown = match own.workaround.as_str() {
+        "" => "Red Hat names no workaround.".to_owned(),
+        workaround => format!("Workaround: {}", printable(workaround)),
+    };
+    let plain = format!(
+        "{title}\n\nNo advisory mends it, so the grade does not count it. {shown}\n\nSee {page}\n"
+    );
+    let markdown = format!(
+        "**[{}]({page})** ({}): {}\n\nNo advisory mends it, so the grade does not count it. {}\n",
+        own.id,
+        own.severity,
+        escaped(&printable(&own.title)),
+        escaped(&shown)
+    );
+    let mut rule = descriptor(&own.id, &title, &page, &plain);
+    rule.help = Some(
+        model::MultiformatMessageString::builder()
+            .text(plain)
+            .markdown(markdown)
+            .build(),
+    );
+    let properties = BTreeMap::from([
+        ("precision".to_owned(), "high".into()),
+        ("problem.severity".to_owned(), "recommendation".into()),
+    ]);
+    let tags = ["vulnerability", "unfixed"];
+    rule.properties = Some(bag(tags.map(str::to_owned).to_vec(), properties));
+    rule.default_configuration = Some(
+        model::ReportingConfiguration::builder()
+            .level("note")
             .build(),
     );
     rule

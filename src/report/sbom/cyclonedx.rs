@@ -3,20 +3,15 @@
 
 use std::io;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
-    Exposure, Listed, Unit, basis, by_nevra, exposures, licence::Licence, listed, purl, stamp,
-    time, title, uuid,
+    Listed, Unit, licence::Licence, listed, purl, time, title, uuid,
+    vulnerabilities::vulnerabilities,
 };
 use crate::{
-    advisory::Severity,
     oci::Digest,
-    report::{
-        Report, Reporter,
-        errata::{self, errata, evr},
-        view,
-    },
+    report::{Report, Reporter, errata::evr, view},
 };
 
 /// `--format cyclonedx`
@@ -251,79 +246,5 @@ fn put_properties(value: &mut Value, properties: Vec<(&str, Option<String>)>) {
         .collect();
     if !properties.is_empty() {
         value["properties"] = properties.into();
-    }
-}
-
-fn vulnerabilities(report: &Report, image: &Listed<'_>) -> Vec<Value> {
-    let Some(facts) = &image.image.advisories else {
-        return Vec::new();
-    };
-    let errata = errata(report, image.image);
-    let units = by_nevra(&image.units);
-    let of = basis(facts);
-    let each = exposures(&errata);
-    each.iter()
-        .map(|exposure| vulnerability(exposure, &image.id, &units, &of))
-        .collect()
-}
-
-fn vulnerability(
-    exposure: &Exposure<'_>,
-    image: &str,
-    units: &std::collections::HashMap<&crate::rpm::Nevra, &Unit<'_>>,
-    basis: &str,
-) -> Value {
-    let source = json!({ "name": "Red Hat", "url": exposure.page() });
-    let mut affects = Map::new();
-    for affected in &exposure.affected {
-        let unit = units.get(&affected.installed);
-        let reference = unit.map_or(image, |unit| &unit.id);
-        let version = json!({ "version": evr(&affected.installed), "status": "affected" });
-        affects
-            .entry(reference)
-            .or_insert_with(|| json!({ "ref": reference, "versions": [version] }));
-    }
-    let affects: Vec<Value> = affects.into_iter().map(|(_, value)| value).collect();
-    let advisories: Vec<Value> = exposure
-        .errata
-        .iter()
-        .map(|erratum| {
-            let id = &erratum.missing.id;
-            json!({ "title": id, "url": errata::page(id) })
-        })
-        .collect();
-    let mut value = json!({
-        "bom-ref": format!("vulnerability-{}-{image}", exposure.name),
-        "id": exposure.name,
-        "source": source,
-        "ratings": [{
-            "source": { "name": "Red Hat" },
-            "severity": severity(exposure.severity),
-            "method": "other",
-        }],
-        "recommendation": exposure.action(),
-        "advisories": advisories,
-        "analysis": {
-            "state": "exploitable",
-            "response": ["update"],
-            "detail": format!("not applied: {}; judged by {basis}", exposure.ids().join(", ")),
-        },
-        "affects": affects,
-    });
-    if let Some(shipped) = exposure.first_shipped() {
-        let shipped = json!({ "name": "plimsoll:fix-shipped", "value": stamp(shipped) });
-        value["properties"] = json!([shipped]);
-    }
-    value
-}
-
-/// `CycloneDX`'s words for Red Hat's.
-fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Critical => "critical",
-        Severity::Important => "high",
-        Severity::Moderate => "medium",
-        Severity::Low => "low",
-        Severity::None => "none",
     }
 }

@@ -9,6 +9,7 @@ mod licence;
 mod openvex;
 mod purl;
 mod spdx;
+mod vulnerabilities;
 
 pub use cyclonedx::{CycloneDx, CycloneDxVex};
 pub use openvex::OpenVex;

@@ -36,7 +36,14 @@ impl Reporter for OpenVex {
             .iter()
             .all(|image| statements(report, image).is_empty());
         let (name, judged) = (self.name(), judged(report).join("; "));
-        none.then(|| format!("`{name}` wants at least one statement, and there is none to make: no advisory is about what is installed; judged by {judged}"))
+        let why = if images.is_empty() {
+            "no image was assessed".to_owned()
+        } else {
+            format!("no advisory is about what is installed; judged by {judged}")
+        };
+        none.then(|| {
+            format!("`{name}` wants at least one statement, and there is none to make: {why}")
+        })
     }
 
     fn write(&self, report: &Report, out: &mut dyn io::Write) -> io::Result<()> {

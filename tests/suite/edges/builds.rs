@@ -139,7 +139,7 @@ fn a_second_signal_ends_what_does_not_stop_at_the_first() {
     thread::sleep(Duration::from_millis(200));
     signal(&child, "-INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(start.elapsed() < Duration::from_secs(3));
+    assert!(start.elapsed() < Duration::from_mins(1));
 }
 
 #[test]

@@ -190,7 +190,7 @@ fn a_scan_of_a_silent_registry_can_be_interrupted() {
         signal(&child, name);
         let ran = project.end(child);
         assert_error(&ran, code, &["error: "]);
-        assert!(start.elapsed() < Duration::from_secs(3), "{ran}");
+        assert!(start.elapsed() < Duration::from_mins(1), "{ran}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{fs, io::Read as _};
 
 use super::{Project, builds::project};
-use crate::support::Ran;
+use crate::support::{FORMATS, Ran};
 
 const FROM_ENV: &str = "s3cret-of-the-environment";
 const FROM_FILE: &str = "s3cret-of-a-file";
@@ -15,17 +15,6 @@ RUN --mount=type=secret,id=a --mount=type=secret,id=b \
   test "$(cat /run/secrets/a)" = s3cret-of-the-"env"ironment \
   && cat /run/secrets/a /run/secrets/b && echo "x$(cat /run/secrets/b)y" >&2 FAIL
 "#;
-
-const FORMATS: [&str; 8] = [
-    "json",
-    "sarif",
-    "junit",
-    "markdown",
-    "github",
-    "gitlab",
-    "preflight",
-    "table",
-];
 
 fn run(project: &Project, ci: &str) -> Ran {
     let reports = FORMATS.map(|format| format!("{format}=reports/{format}"));
@@ -85,7 +74,8 @@ fn secrets_reach_the_build_and_nothing_else() {
             assert!(ran.stderr.contains("x***y"), "it was printed: {ran}");
             assert_eq!(search(&project) > 0, code == 1, "{ran}");
             let reports = fs::read_dir(project.path().join("reports")).unwrap();
-            assert_eq!(reports.count(), FORMATS.len());
+            // Without advisories there is no statement for OpenVEX, whose documents hold at least one.
+            assert_eq!(reports.count(), FORMATS.len() - 1);
         }
     }
 }

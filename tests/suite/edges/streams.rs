@@ -8,19 +8,9 @@ use std::{
 };
 
 use super::{Project, assert_error};
-use crate::support::{Ran, command, image::Image};
+use crate::support::{FORMATS, Ran, command, image::Image};
 
 const GOOD: &str = "dir /licenses\nfile /licenses/EULA 0644 \"terms\"";
-const FORMATS: [&str; 8] = [
-    "table",
-    "json",
-    "sarif",
-    "junit",
-    "markdown",
-    "github",
-    "gitlab",
-    "preflight",
-];
 
 /// A project with an image that has licences and one that has none.
 fn project() -> Project {

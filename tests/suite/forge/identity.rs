@@ -32,7 +32,7 @@ fn a_token_is_asked_for_with_the_audience_and_the_jobs_own_bearer() {
         &source(&runner),
         "a",
         "registry.example.com",
-        "robot",
+        Some("robot"),
         &options,
     )
     .unwrap();
@@ -54,4 +54,22 @@ fn a_refusal_names_the_permission_and_repeats_no_token() {
         assert!(!said.contains("request-token"), "{said}");
         assert!(status == 200 || said.contains("id-token: write"), "{said}");
     }
+}
+
+#[test]
+fn quay_takes_an_identity_for_a_robot_account_that_is_named() {
+    let asked = Double::start(|_| Reply::new(500, ""));
+    let options = RegistryOptions::default();
+    for registry in ["quay.io", "quay.example.com"] {
+        let error = login(&source(&asked), "a", registry, None, &options).unwrap_err();
+        let words = super::words(&error);
+        assert!(
+            words.contains(registry) && words.contains("team+robot"),
+            "{words}"
+        );
+    }
+    assert!(
+        asked.requests().is_empty(),
+        "nothing was asked for that could not be used"
+    );
 }

@@ -120,6 +120,7 @@ fn report(findings: usize, words: &str) -> Report {
         documented: "2026-11-22T06:00:00Z".parse().unwrap(),
         pushed: None,
         baseline: None,
+        anchor: None,
     }
 }
 

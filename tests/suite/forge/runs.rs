@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{HEAD, MERGE, TOKEN};
 use crate::support::{
-    Ran,
+    FORMATS, Ran,
     forge::{FORBIDDEN, GitHub, NO_COMMIT, RATE_LIMITED, TOO_LARGE, UNAVAILABLE},
     image::Image,
     plimsoll_command,
@@ -332,17 +332,7 @@ fn the_token_appears_nowhere_but_in_the_mask_and_the_header() {
             refused.then(|| Reply::new(403, body))
         });
         let job = Job::of(&github, "octo/app");
-        let formats = [
-            "json",
-            "sarif",
-            "junit",
-            "markdown",
-            "github",
-            "gitlab",
-            "preflight",
-            "table",
-        ];
-        let reports: Vec<String> = formats.iter().map(|f| format!("{f}=out/{f}")).collect();
+        let reports = FORMATS.map(|format| format!("{format}=out/{format}"));
         let mut args = vec!["--check-run", "--comment", "--status", "-vv"];
         for report in &reports {
             args.extend(["--report", report]);
@@ -608,4 +598,128 @@ fn gitlab_gets_its_note_where_a_token_may_write_one() {
     );
     assert!(String::from_utf8_lossy(&last.body).contains("Plimsoll: rejected"));
     assert!(!ran.stderr.contains("glpat-secret"), "{ran}");
+}
+
+#[test]
+fn a_run_that_ends_before_it_begins_has_its_outputs_all_the_same() {
+    let github = GitHub::start();
+    for (config, args, code) in [
+        ("nonsense: [", &["run"][..], "2"),
+        ("{}", &["run", "--no-such-option"], "2"),
+        ("build: {dockerfile: nowhere}", &["run"], "2"),
+    ] {
+        let mut job = Job::of(&github, "octo/app");
+        fs::write(job.path("plimsoll.yaml"), config).unwrap();
+        let results = job.path("results").to_string_lossy().into_owned();
+        job.variables.insert("PLIMSOLL_RESULTS_DIR", results);
+        job.variables
+            .insert("PLIMSOLL_DOTENV", "build.env".to_owned());
+        let ran = job.run(args);
+        assert_eq!(ran.code, 2, "{ran}");
+        let outputs = job.outputs();
+        assert_eq!(
+            (&*outputs["exit-code"], &*outputs["passed"]),
+            (code, "false"),
+            "{ran}"
+        );
+        assert_eq!(outputs["summary"], "usage or configuration");
+        assert!(job.read("build.env").contains("exit_code=2"), "{ran}");
+        let test: Value = serde_json::from_str(&job.read("results/TEST_OUTPUT")).unwrap();
+        assert_eq!(test["result"], "ERROR");
+    }
+    let job = Job::of(&github, "octo/app");
+    job.run(&["explain", "--no-such-option"]);
+    assert_eq!(job.read("output"), "", "no command with outputs");
+}
+
+#[test]
+fn a_configuration_below_the_checkout_has_locations_and_paths_that_others_can_use() {
+    let github = GitHub::start();
+    let mut job = Job::of(&github, "octo/app");
+    let service = job.path("services/api");
+    fs::create_dir_all(job.path(".git")).unwrap();
+    fs::create_dir_all(&service).unwrap();
+    fs::write(service.join("Dockerfile"), "FROM scratch\nUSER 0\n").unwrap();
+    fs::write(
+        service.join("plimsoll.yaml"),
+        "report: [json=r.json, sarif=r.sarif]\n",
+    )
+    .unwrap();
+    job.variables.insert(
+        "GITHUB_WORKSPACE",
+        job.folder.path().to_string_lossy().into_owned(),
+    );
+    let ran = {
+        let mut command = plimsoll_command(&service, &["run", "check", "--annotations", "true"]);
+        Ran::of(&command.envs(&job.variables).output().unwrap())
+    };
+    assert_eq!(ran.code, 1, "{ran}");
+    let outputs = job.outputs();
+    assert_eq!(
+        outputs["sarif"], "services/api/r.sarif",
+        "relative to where steps begin"
+    );
+    assert_eq!(
+        (&outputs["json"], &outputs["results"]),
+        (&"services/api/r.json".to_owned(), &outputs["json"])
+    );
+    assert!(
+        commands(&ran)
+            .iter()
+            .any(|line| line.contains("file=services/api/Dockerfile,line=")),
+        "{ran}"
+    );
+    let sarif: Value = serde_json::from_str(&job.read("services/api/r.sarif")).unwrap();
+    let uri = &sarif["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]
+        ["uri"];
+    assert_eq!(uri, "services/api/Dockerfile");
+}
+
+#[test]
+fn a_run_that_takes_too_long_is_ended_and_says_so() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let github = GitHub::start();
+    let job = Job::of(&github, "octo/app");
+    let image = format!("docker://{address}/a:1");
+    let ran = job.run(&["scan", &image, "--timeout", "1s"]);
+    assert_eq!(ran.code, 143, "{ran}");
+    assert!(ran.stderr.contains("longer than 1s"), "{ran}");
+    assert_eq!(job.outputs()["exit-code"], "143");
+    let ran = job.run(&["scan", &image, "--timeout", "soon"]);
+    assert!(ran.code == 2 && ran.stderr.contains("30m"), "{ran}");
+}
+
+#[test]
+fn no_input_commands_the_runner_however_wrong_it_is() {
+    let action = include_str!("../../../action.yml");
+    let inputs = action.split("\noutputs:").next().unwrap().lines();
+    let names = inputs.filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+    let names: Vec<&str> = names.filter(|name| !name.starts_with([' ', '#'])).collect();
+    assert!(names.len() > 90, "{names:?}");
+    let evil = "x\n  ::set-output name=passed::hacked\r::error::y\n#\u{7}#[error]z\u{1b}[31m";
+    let github = GitHub::bent(|_| Some(Reply::new(403, FORBIDDEN)));
+    for name in names {
+        let mut job = Job::of(&github, "evil/app");
+        let inputs = json!({ name: evil }).to_string();
+        job.variables.insert("PLIMSOLL_INPUTS", inputs);
+        let ran = job.run(&["run", "check", "--annotations", "true"]);
+        let said = format!("{}\n{}", ran.stdout, ran.stderr);
+        // A mask holds what is to be masked, as it is.
+        let lines = said.split(['\n', '\r']);
+        for line in lines.filter(|line| !line.starts_with("::add-mask::")) {
+            let obeyed = ["::set-output", "::error::y"];
+            let obeyed = obeyed
+                .iter()
+                .any(|command| line.trim_start().starts_with(command));
+            assert!(!obeyed && !line.contains("##["), "{name}: {line}");
+            assert!(
+                !line.contains('\u{1b}') && !line.contains('\u{7}'),
+                "{name}: {line:?}"
+            );
+        }
+        let outputs = job.outputs();
+        assert_eq!(outputs["exit-code"], ran.code.to_string(), "{name}: {ran}");
+        assert_ne!(outputs["passed"], "hacked", "{name}");
+    }
 }

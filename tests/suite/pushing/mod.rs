@@ -118,7 +118,8 @@ fn accepted(source: &dyn ImageSource) -> Accepted {
         privileged: false,
         advisories: &advisories,
         max_age: 7,
-        critical_only: false,
+        fails_from: plimsoll::advisory::Severity::Important,
+        only_fixed: false,
         current_base: false,
     };
     let options = ScanOptions::default();

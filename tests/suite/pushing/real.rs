@@ -9,7 +9,7 @@ use std::{
 
 use super::{image, noise};
 use crate::support::{
-    Ran, command,
+    FORMATS, Ran, command,
     docker_registry::Registry,
     has_program,
     image::{Image, Layer, Packed},
@@ -313,17 +313,7 @@ fn passwords_are_nowhere_to_be_seen() {
     let encoded = "dXNlcjpzM2NyZXQtb2YtdGhlLXJlZ2lzdHJ5";
     let image = format!("{}/p/x", place.registry.address);
     let skips = SKIPS.map(|rule| format!("{rule}=a small image of a test"));
-    let reports = [
-        "json",
-        "sarif",
-        "junit",
-        "markdown",
-        "github",
-        "gitlab",
-        "preflight",
-        "table",
-    ];
-    let reports = reports.map(|format| format!("{format}=reports/{format}"));
+    let reports = FORMATS.map(|format| format!("{format}=reports/{format}"));
     for (name, value) in [
         ("PLIMSOLL_PASSWORD", PASSWORD),
         ("INPUT_PASSWORD", PASSWORD),
@@ -474,4 +464,53 @@ fn proxy(to: String) -> (String, Asked) {
         }
     });
     (address, asked)
+}
+
+#[test]
+fn without_checks_a_registry_of_no_known_authority_serves_and_with_them_it_does_not() {
+    let Some(mut place) = Place::new("tls_verify", "") else {
+        return;
+    };
+    // Nobody knows the authority that signed the registry's certificate.
+    fs::rename(place.file("ca.crt"), place.file("unknown.crt")).unwrap();
+    fs::write(
+        place.file("ca.crt"),
+        fs::read("/etc/ssl/certs/ca-certificates.crt").unwrap(),
+    )
+    .unwrap();
+    let address = place.registry.address.clone();
+    let login = ["login", &address, "-u", "user", "--password-file", "key"];
+    let ran = place.run(&login);
+    assert_eq!(ran.code, 4, "{ran}");
+    assert!(
+        ran.stderr.contains("its certificate is not trusted"),
+        "{ran}"
+    );
+    let ran = place.run(&[&login[..], &["--tls-verify", "perhaps"]].concat());
+    assert_eq!(ran.code, 2, "{ran}");
+    let ran = place.run(&[&login[..], &["--tls-verify=false"]].concat());
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(ran.stderr.contains("is not checked"), "{ran}");
+
+    let dir = tempfile::tempdir().unwrap();
+    let source = layout(dir.path(), &image(1 << 20).pack());
+    let ran = place.push(&source, &["--tag", "1.0-1"]);
+    assert_eq!(ran.code, 5, "{ran}");
+    assert!(
+        ran.stderr.contains("its certificate is not trusted"),
+        "{ran}"
+    );
+    let ran = place.push(&source, &["--tag", "1.0-1", "--tls-verify", "false"]);
+    assert_eq!(ran.code, 0, "{ran}");
+    assert!(ran.stderr.contains("is not checked"), "{ran}");
+    let named = format!("docker://{address}/p/x:1.0-1");
+    for (verify, code) in [("true", 4), ("false", 1)] {
+        let mut command = place.command(&["scan", &named]);
+        let ran = Ran::of(&command.env("PLIMSOLL_TLS_VERIFY", verify).output().unwrap());
+        assert_eq!(ran.code, code, "{verify}: {ran}");
+    }
+    let ran = place.run(&["logout", &address, "--tls-verify=false"]);
+    assert_eq!(ran.code, 0, "{ran}");
+    fs::rename(place.file("unknown.crt"), place.file("ca.crt")).unwrap();
+    place.home = tempfile::tempdir().unwrap();
 }

@@ -1,8 +1,7 @@
 //! `--mount=type=ssh`: passes the build's requests on to an ssh agent.
 //!
 //! Only what a build needs gets through: listing keys and signing. Adding, removing and locking keys
-//! is refused, as `docker build` does. Keys in files are not served: that would take an agent of our
-//! own, with the cryptography of every kind of key.
+//! is refused, as `docker build` does. Keys in files are behind an agent by now (`engine::serve_keys`).
 
 use std::{
     io,

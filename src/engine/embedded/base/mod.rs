@@ -7,6 +7,7 @@
 //! unpacking, which is the store's.
 
 mod origin;
+mod pull;
 
 use std::{
     collections::HashMap,
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use self::origin::Origin;
 use super::{
     frontend::{ResolveError, ResolveImage, ResolvedBase},
-    store::{Layer, Store, StoreError},
+    store::{Layer, Store},
 };
 use crate::{
     engine::{Cancel, docker::chain},
@@ -36,8 +37,6 @@ use crate::{
 const IMAGES: &str = "images";
 /// Records of what a reference meant last time.
 const NAMES: &str = "names";
-/// Layers that are pulled at once.
-const PULLS: usize = 3;
 
 /// What is kept of an image.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -77,6 +76,8 @@ struct Known {
     images: HashMap<String, Image>,
     /// by digest of a blob: who has it
     blobs: HashMap<String, Source>,
+    /// the same of caches, which are asked when nobody else has a blob, or has it no more
+    spares: HashMap<String, Vec<Source>>,
     /// by digest of a manifest: how to reach it, when nothing was opened
     origins: HashMap<String, Origin>,
     notes: Vec<String>,
@@ -131,10 +132,28 @@ impl<'a> Bases<'a> {
         }
     }
 
+    /// Says that a cache has those of the layers that it lists.
+    pub(crate) fn offer_spare(&self, source: &Source, layers: &[Layer], listed: &[Digest]) {
+        let mut known = self.known();
+        for layer in layers {
+            if listed.contains(&layer.digest) {
+                let spares = known.spares.entry(layer.digest.to_string()).or_default();
+                if !spares.iter().any(|spare| Arc::ptr_eq(spare, source)) {
+                    spares.push(Arc::clone(source));
+                }
+            }
+        }
+    }
+
     /// Whether every layer is in the cache or can be pulled.
     pub(crate) fn can_have(&self, layers: &[Layer]) -> bool {
         layers.iter().all(|layer| {
-            self.known().blobs.contains_key(&layer.digest.to_string())
+            let digest = layer.digest.to_string();
+            let offered = {
+                let known = self.known();
+                known.blobs.contains_key(&digest) || known.spares.contains_key(&digest)
+            };
+            offered
                 || self.store.has_blob(&layer.digest, layer.size)
                 || self
                     .known()
@@ -142,86 +161,6 @@ impl<'a> Bases<'a> {
                     .values()
                     .any(|image| image.layers.contains(layer))
         })
-    }
-
-    /// Pulls what is not in the cache.
-    pub(crate) fn fetch(&self, layers: &[Layer], transfer: Transfer<'_>) -> Result<(), StoreError> {
-        let mut wanted: Vec<&Layer> = Vec::new();
-        for layer in layers {
-            if !wanted.contains(&layer) && !self.store.has_blob(&layer.digest, layer.size) {
-                wanted.push(layer);
-            }
-        }
-        // Largest last, so that it is taken first.
-        wanted.sort_by_key(|layer| layer.size);
-        let threads = PULLS.min(wanted.len());
-        let queue = Mutex::new(wanted);
-        let failure = Mutex::new(None);
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    loop {
-                        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                        let Some(layer) = next else { return };
-                        if let Err(error) = self.pull(layer, transfer) {
-                            queue.lock().unwrap_or_else(PoisonError::into_inner).clear();
-                            let mut failure =
-                                failure.lock().unwrap_or_else(PoisonError::into_inner);
-                            failure.get_or_insert(error);
-                        }
-                    }
-                });
-            }
-        });
-        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
-    }
-
-    fn pull(&self, layer: &Layer, transfer: Transfer<'_>) -> Result<(), StoreError> {
-        let _turn = self
-            .store
-            .turn(&format!("blob-{}", layer.digest.digest()))?;
-        if self.store.has_blob(&layer.digest, layer.size) {
-            return Ok(());
-        }
-        let source = self.source_of(layer)?;
-        let descriptor = layer.descriptor();
-        let counted = Counted {
-            from: source.blob(&descriptor)?,
-            name: layer.digest.to_string(),
-            done: 0,
-            total: layer.size,
-            transfer,
-            cancel: self.settings.cancel,
-        };
-        self.store.put_blob(counted, &descriptor)
-    }
-
-    fn source_of(&self, layer: &Layer) -> Result<Source, StoreError> {
-        let digest = layer.digest.to_string();
-        let origin = {
-            let known = self.known();
-            if let Some(source) = known.blobs.get(&digest) {
-                return Ok(Arc::clone(source));
-            }
-            let image = known
-                .images
-                .values()
-                .find(|image| image.layers.contains(layer));
-            image.and_then(|image| known.origins.get(&image.manifest.to_string()).cloned())
-        };
-        let Some(origin) = origin else {
-            return Err(SourceError::NotFound {
-                what: format!("layer {digest}"),
-                source: None,
-            }
-            .into());
-        };
-        let source: Source = origin.open(self.settings.registry)?.into();
-        self.offer(&source, std::slice::from_ref(layer));
-        Ok(source)
     }
 
     fn look_up(&self, reference: &str, platform: &Platform) -> Result<Image, SourceError> {
@@ -349,27 +288,5 @@ impl ResolveImage for &Bases<'_> {
                 remedy: error.hint(),
             }),
         }
-    }
-}
-
-/// Tells how much was read, and ends when nobody waits any more.
-struct Counted<'c, R> {
-    from: R,
-    name: String,
-    done: u64,
-    total: u64,
-    transfer: Transfer<'c>,
-    cancel: &'c Cancel,
-}
-
-impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.cancel.is_cancelled() {
-            return Err(io::Error::other("interrupted"));
-        }
-        let n = self.from.read(buf)?;
-        self.done += n as u64;
-        (self.transfer)(&self.name, self.done, self.total);
-        Ok(n)
     }
 }

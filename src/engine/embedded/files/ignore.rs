@@ -23,6 +23,8 @@ pub struct Ignore {
     matcher: Matcher,
     /// no exception has a wildcard before its end, so that a directory off their way has nothing
     literal: bool,
+    /// left out whatever the patterns say: what the engine itself keeps in the context
+    own: Option<PathBuf>,
 }
 
 impl Ignore {
@@ -40,7 +42,11 @@ impl Ignore {
             .patterns()
             .iter()
             .any(|pattern| pattern.is_exception() && pattern.has_inner_wildcard());
-        Ok(Self { matcher, literal })
+        Ok(Self {
+            matcher,
+            literal,
+            own: None,
+        })
     }
 
     /// `<Dockerfile>.dockerignore`, else `.dockerignore` of the context; `None` when there is
@@ -73,6 +79,15 @@ impl Ignore {
         Ok(None)
     }
 
+    /// The same, with a path in the context left out whatever the patterns say.
+    #[must_use]
+    pub fn leaving_out(before: Option<Self>, own: PathBuf) -> Self {
+        Self {
+            own: Some(own),
+            ..before.unwrap_or_default()
+        }
+    }
+
     /// Whether a name in a directory is to be seen; what its own names inherit.
     pub(super) fn judge(
         &self,
@@ -81,6 +96,9 @@ impl Ignore {
         is_dir: bool,
         above: Option<&ParentMatches>,
     ) -> Result<(bool, ParentMatches), FileError> {
+        if self.own.as_deref() == Some(path) {
+            return Ok((false, ParentMatches::default()));
+        }
         let text = path.to_string_lossy();
         let (hit, matches) =
             self.matcher

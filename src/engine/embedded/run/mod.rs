@@ -5,7 +5,9 @@
 //! none. Without (an unprivileged container) it is a `chroot` ([`plain`]). In both the tree is left as
 //! the command left it: mount points made for the step are taken away ([`stubs`]).
 //!
-//! No seccomp filter: it would take libseccomp, a C library. No cgroup file system in the step.
+//! No seccomp filter: docker's default one speaks of several architectures at once (a 32-bit program
+//! in a 64-bit image), for which there is libseccomp, a C library, and nothing else. No cgroup file
+//! system in the step.
 
 use std::{
     fs, io,
@@ -28,6 +30,7 @@ use wire::{Sealed, Task, TaskMount};
 
 mod agent;
 mod cgroup;
+pub(super) mod devices;
 mod drive;
 mod limits;
 mod places;

@@ -130,7 +130,7 @@ pub(super) fn spec(task: &Task, ground: Ground) -> Result<Spec, OciSpecError> {
     linux.set_resources(None);
     let mut mounts = defaults(ground)?;
     for mount in &task.mounts {
-        let mount = own(mount)?;
+        let mount = own(mount, ground)?;
         // A mount of the step takes the place of a mount that is there anyway.
         match mounts.iter_mut().find(|there| there.destination() == mount.destination()) {
             Some(there) => *there = mount,
@@ -153,10 +153,7 @@ pub(super) fn spec(task: &Task, ground: Ground) -> Result<Spec, OciSpecError> {
 }
 
 fn process(task: &Task, ground: Ground) -> Result<Process, OciSpecError> {
-    // Docker lets root make devices and has a control group forbid their use. Without that group a
-    // device made in a step would open the machine's disks; in a user namespace it opens nothing.
-    let granted = |of: &Capability| ground.user_namespace || *of != Capability::Mknod;
-    let all = || -> HashSet<Capability> { CAPABILITIES.into_iter().filter(granted).collect() };
+    let all = || -> HashSet<Capability> { CAPABILITIES.into_iter().collect() };
     let none = HashSet::default;
     // As the kernel has it after a change of user.
     let held = || if task.uid == 0 { all() } else { none() };
@@ -256,7 +253,7 @@ fn defaults(ground: Ground) -> Result<Vec<Mount>, OciSpecError> {
     ])
 }
 
-fn own(of: &TaskMount) -> Result<Mount, OciSpecError> {
+fn own(of: &TaskMount, ground: Ground) -> Result<Mount, OciSpecError> {
     let target = of.target.to_string_lossy();
     match &of.what {
         TaskMountKind::Bind {
@@ -267,6 +264,10 @@ fn own(of: &TaskMount) -> Result<Mount, OciSpecError> {
             let mut options = vec!["rbind", if *read_only { "ro" } else { "rw" }];
             if *inert {
                 options.extend(["nosuid", "noexec", "nodev"]);
+            } else if !ground.user_namespace {
+                // In a user namespace devices are of no use, and flags of the machine's mounts may
+                // not be changed.
+                options.push("nodev");
             }
             mount("bind", &source.to_string_lossy(), &target, &options)
         }

@@ -36,7 +36,7 @@ use nix::{
 };
 
 use super::{
-    cgroup, plain,
+    cgroup, devices, plain,
     spec::{self, Ground},
     wire::{self, Said, Task},
 };
@@ -115,7 +115,12 @@ fn loopback() -> Result<(), libcontainer::network::NetworkError> {
 }
 
 fn contain(task: Task, socket: &mut UnixStream) -> Result<WaitStatus, Fault> {
-    let spec = tried("describe the container", spec::spec(&task, Ground::look()))?;
+    let ground = Ground::look();
+    // In a user namespace the kernel lets nobody make a device.
+    if !ground.user_namespace {
+        devices::of_root(&task.root)?;
+    }
+    let spec = tried("describe the container", spec::spec(&task, ground))?;
     let bundle = task.scratch.join("bundle");
     tried("bundle", fs::create_dir_all(&bundle))?;
     tried("bundle", spec.save(bundle.join("config.json")))?;
@@ -145,6 +150,9 @@ fn contain(task: Task, socket: &mut UnixStream) -> Result<WaitStatus, Fault> {
     let pid = container
         .pid()
         .ok_or_else(|| Fault::Broken("the container has no process".to_owned()))?;
+    if !ground.user_namespace {
+        devices::of_container(pid.as_raw())?;
+    }
     await_word(socket, pid.as_raw())?;
     tried("start", container.start())?;
     reap(Pid::from_raw(pid.as_raw()))

@@ -1,47 +1,32 @@
 //! `--cache-from` and `--cache-to`: the records of steps and their layers in an OCI layout
-//! (`type=local`), or read from a registry (`type=registry`).
+//! (`type=local`) or a registry (`type=registry`).
 //!
-//! The manifest's layers are those of the steps; its configuration is the list of records. Only what
-//! a build uses is pulled.
+//! Only what a build uses is pulled. The form is [`records`]'s, which BuildKit cannot read, nor we
+//! BuildKit's.
 
-use std::{
-    collections::BTreeMap,
-    io::Read as _,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod records;
+mod target;
 
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+pub(super) use target::CacheTarget;
 
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use self::records::Records;
 use super::{
-    Job,
-    failure::source_failure,
-    shared::{Record, Shared, lock},
+    Job, Tree,
+    failure::store_failure,
+    shared::{Record, STEPS, Shared, lock},
 };
 use crate::{
     engine::{
         BuildError,
         docker::chain,
-        embedded::{
-            base::Bases,
-            store::{Layer, Store},
-        },
+        embedded::{base::Bases, store::Layer},
     },
-    layout::{LayoutSource, LayoutWriter},
-    oci::{Descriptor, Digest, ImageManifest, ImageSource, MediaType, Reference, SourceError},
+    layout::LayoutSource,
+    oci::{Digest, ImageSource, Reference, SourceError},
     registry::RegistrySource,
 };
-
-const RECORDS_TYPE: &str = "application/vnd.plimsoll.cache.records.v1+json";
-const MAX_RECORDS: u64 = 64 << 20;
-
-/// Records by key, as they are stored in a cache elsewhere.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Records {
-    version: u32,
-    steps: BTreeMap<String, Record>,
-}
 
 /// An entry of `--cache-from` or `--cache-to` that cannot be used.
 #[derive(Debug)]
@@ -55,7 +40,11 @@ impl CacheError {
         BuildError::Unsupported {
             engine: job.engine.clone(),
             what: format!("cache `{}`: {}", self.text, self.reason),
-            hint: Some("write type=local,src=DIR or type=local,dest=DIR".to_owned()),
+            hint: Some(
+                "write type=registry,ref=REFERENCE, type=local,src=DIR (to read) or \
+                 type=local,dest=DIR (to write)"
+                    .to_owned(),
+            ),
         }
     }
 }
@@ -81,92 +70,6 @@ fn words(text: &str) -> Result<(String, BTreeMap<String, String>), CacheError> {
         .remove("type")
         .ok_or_else(|| refuse("it has no `type=`"))?;
     Ok((kind, found))
-}
-
-/// Where the cache is written to.
-pub(super) struct CacheTarget {
-    directory: PathBuf,
-}
-
-impl CacheTarget {
-    pub(super) fn all(texts: &[String], root: &Path) -> Result<Vec<Self>, CacheError> {
-        texts.iter().map(|text| Self::of(text, root)).collect()
-    }
-
-    fn of(text: &str, root: &Path) -> Result<Self, CacheError> {
-        let (kind, words) = words(text)?;
-        let refuse = |reason: String| CacheError {
-            text: text.to_owned(),
-            reason,
-        };
-        match (kind.as_str(), words.get("dest")) {
-            ("local", Some(dest)) => Ok(Self {
-                directory: root.join(dest),
-            }),
-            ("local", None) => Err(refuse("`type=local` needs `dest=`".to_owned())),
-            (other, _) => Err(refuse(format!(
-                "this engine does not write a cache of `type={other}`"
-            ))),
-        }
-    }
-
-    /// Writes everything that the build used or made.
-    pub(super) fn write(&self, shared: &Shared<'_>, store: &Store) -> Result<(), BuildError> {
-        let mut records = Records {
-            version: 1,
-            ..Records::default()
-        };
-        let mut layers: Vec<Layer> = Vec::new();
-        for (key, record) in lock(&shared.used).iter() {
-            // Layers of base images that nothing needed to unpack stay where they are.
-            let there = |layer: &Layer| store.has_blob(&layer.digest, layer.size);
-            if record.tree.layers.iter().all(there) {
-                for layer in &record.tree.layers {
-                    if !layers.contains(layer) {
-                        layers.push(layer.clone());
-                    }
-                }
-                records.steps.insert(key.to_string(), record.clone());
-            }
-        }
-        self.write_layout(&records, &layers, store)
-            .map_err(source_failure)
-    }
-
-    fn write_layout(
-        &self,
-        records: &Records,
-        layers: &[Layer],
-        store: &Store,
-    ) -> Result<(), SourceError> {
-        let layout = LayoutWriter::create(&self.directory)?;
-        let described = |of: &Descriptor| {
-            json!({
-                "mediaType": of.media_type().to_string(),
-                "digest": of.digest().to_string(),
-                "size": of.size(),
-            })
-        };
-        let mut listed = Vec::new();
-        for layer in layers {
-            let descriptor = layer.descriptor();
-            layout.link(&store.blob_path(&layer.digest), &descriptor)?;
-            listed.push(described(&descriptor));
-        }
-        let text = serde_json::to_vec(records).map_err(|error| SourceError::Io {
-            what: "records of the cache".to_owned(),
-            source: error.into(),
-        })?;
-        let config = layout.bytes(MediaType::from(RECORDS_TYPE), &text)?;
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": MediaType::ImageManifest.to_string(),
-            "config": described(&config),
-            "layers": listed,
-        });
-        let manifest = layout.bytes(MediaType::ImageManifest, manifest.to_string().as_bytes())?;
-        layout.finish(&manifest, &[])
-    }
 }
 
 /// The caches that are read.
@@ -225,34 +128,35 @@ impl Caches {
         source: &Arc<dyn ImageSource>,
         bases: &Bases<'_>,
     ) -> Result<(), SourceError> {
-        let raw = source.manifest()?;
-        let malformed = |reason: String| SourceError::Malformed {
-            what: format!("cache manifest {}", raw.digest),
-            reason,
+        let (records, layers) = Records::read(source.as_ref())?;
+        let records = records.steps();
+        for record in records.values() {
+            bases.offer_spare(source, &record.tree.layers, &layers);
+        }
+        self.records.extend(records);
+        Ok(())
+    }
+}
+
+impl Shared<'_> {
+    /// What came from caches elsewhere: that the layers of the result unpack to their diff ids is
+    /// seen to, and what holds is remembered here.
+    pub(super) fn settle(&self, result: &Tree) -> Result<(), BuildError> {
+        let foreign = std::mem::take(&mut *lock(&self.foreign));
+        let claimed = |layer: &Layer| {
+            let mut records = foreign.iter();
+            records.any(|(_, record)| record.tree.layers.contains(layer))
         };
-        let manifest: ImageManifest =
-            serde_json::from_slice(&raw.bytes).map_err(|error| malformed(error.to_string()))?;
-        let config = manifest.config();
-        if config.media_type().to_string() != RECORDS_TYPE {
-            return Err(malformed(
-                "it is not a cache that Plimsoll wrote".to_owned(),
-            ));
+        for layer in result.layers.iter().filter(|layer| claimed(layer)) {
+            let checked = self.store.check_layer(layer);
+            checked.map_err(|error| store_failure(self.job, None, &error))?;
         }
-        let mut bytes = Vec::new();
-        source
-            .blob(config)?
-            .take(MAX_RECORDS)
-            .read_to_end(&mut bytes)
-            .map_err(|error| SourceError::from_read("records of the cache", error))?;
-        let records: Records =
-            serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
-        if records.version != 1 {
-            return Err(malformed(format!("its version is {}", records.version)));
+        for (key, record) in &foreign {
+            let layers = &record.tree.layers;
+            if layers.iter().all(|layer| result.layers.contains(layer)) {
+                let _ = self.store.put_record(STEPS, key, record);
+            }
         }
-        for record in records.steps.values() {
-            bases.offer(source, &record.tree.layers);
-        }
-        self.records.extend(records.steps);
         Ok(())
     }
 }

@@ -1,7 +1,6 @@
 //! `RUN`: the step with its mounts made real, and what it left behind as a layer.
 
 use std::{
-    collections::VecDeque,
     os::fd::AsRawFd as _,
     path::{Path, PathBuf},
 };
@@ -10,6 +9,7 @@ use super::{
     failure::{dockerfile, exit_failure, file_failure, run_failure, store_failure},
     keys::whole,
     options,
+    output::{Clip, LastLines},
     shared::Shared,
     vertex::now,
 };
@@ -22,11 +22,6 @@ use crate::engine::{
         store::{CacheMount, Layer, Snapshot, StoreError, copy_tree},
     },
 };
-
-/// Lines of output that a failure shows.
-const LAST_LINES: usize = 20;
-/// Longest line of these, in bytes.
-const MAX_LINE: usize = 4096;
 
 /// What has to live as long as the step runs.
 #[derive(Default)]
@@ -68,10 +63,13 @@ pub(super) fn run(
         add(shared, vertex, mount, &mut step, &mut held)?;
     }
     let event = shared.event_id(id);
-    let mut last = LastLines::default();
+    let (mut last, mut clip) = (LastLines::default(), Clip::default());
     let mut output = |stderr: bool, data: &[u8]| {
         last.take(data);
-        shared.tell.log(&event, stderr, data);
+        let shown = clip.take(stderr, data);
+        if !shown.is_empty() {
+            shared.tell.log(&event, stderr, &shown);
+        }
     };
     let ended = shared.runner.run(&step, &mut output, &shared.cancel);
     let log = last.finish();
@@ -82,7 +80,7 @@ pub(super) fn run(
         Ok(_) if shared.cancel.is_cancelled() => return Err(BuildError::Interrupted),
         Ok(exit) => return Err(exit_failure(job, vertex, &exec.args, exit, log)),
     }
-    snapshot.commit(options(job), now(), None).map_err(failed)
+    snapshot.commit(options(job), now()).map_err(failed)
 }
 
 fn add<'s>(
@@ -342,39 +340,4 @@ fn ssh(
         uid: *uid,
         gid: *gid,
     }))
-}
-
-/// The end of a step's output.
-#[derive(Default)]
-struct LastLines {
-    lines: VecDeque<String>,
-    open: Vec<u8>,
-}
-
-impl LastLines {
-    fn take(&mut self, data: &[u8]) {
-        for &byte in data {
-            if byte == b'\n' {
-                self.close();
-            } else if self.open.len() < MAX_LINE {
-                self.open.push(byte);
-            }
-        }
-    }
-
-    fn close(&mut self) {
-        let line = String::from_utf8_lossy(&self.open).trim_end().to_owned();
-        self.open.clear();
-        self.lines.push_back(line);
-        if self.lines.len() > LAST_LINES {
-            self.lines.pop_front();
-        }
-    }
-
-    fn finish(mut self) -> Vec<String> {
-        if !self.open.is_empty() {
-            self.close();
-        }
-        self.lines.into()
-    }
 }

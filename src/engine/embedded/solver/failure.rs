@@ -21,7 +21,7 @@ use crate::{
 pub(super) fn location(job: &Job, vertex: &Vertex) -> Option<Location> {
     let span = vertex.span?;
     Some(Location {
-        file: shown(&job.plan.dockerfile, &job.plan.root),
+        file: shown(&job.plan.dockerfile, job.plan.top()),
         line: span.line,
         end_line: span.end_line,
         column: None,

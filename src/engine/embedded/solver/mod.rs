@@ -10,6 +10,7 @@ mod cache;
 mod exec;
 mod failure;
 mod keys;
+mod output;
 mod pool;
 mod shared;
 mod tell;
@@ -49,6 +50,16 @@ use crate::{
 
 /// Largest Dockerfile that is read, in bytes.
 const MAX_DOCKERFILE: u64 = 16 << 20;
+
+/// Stack of a thread that walks trees: directories may lie in one another as deep as there are
+/// descriptors.
+const STACK: usize = 64 << 20;
+
+fn thread() -> std::thread::Builder {
+    std::thread::Builder::new()
+        .name("solver".to_owned())
+        .stack_size(STACK)
+}
 
 /// Everything that one build needs, in the worker.
 #[derive(Debug, Clone)]
@@ -92,20 +103,20 @@ pub fn build(
 ) -> Result<Built, BuildError> {
     let (sender, receiver) = mpsc::channel();
     std::thread::scope(|scope| {
-        let work = scope.spawn(move || {
+        let ended = || BuildError::Engine {
+            engine: job.engine.clone(),
+            reason: "a thread of the solver ended unexpectedly".to_owned(),
+            hint: None,
+        };
+        let work = thread().spawn_scoped(scope, move || {
             let tell = Tell::new(sender);
             solve(job, runner, &tell, cancel)
         });
+        let work = work.map_err(|_| ended())?;
         for event in receiver {
             events.event(event);
         }
-        work.join().unwrap_or_else(|_| {
-            Err(BuildError::Engine {
-                engine: job.engine.clone(),
-                reason: "a thread of the solver ended unexpectedly".to_owned(),
-                hint: None,
-            })
-        })
+        work.join().unwrap_or_else(|_| Err(ended()))
     })
 }
 
@@ -139,8 +150,7 @@ fn solve(
     if let Some(path) = &plan.dump_llb {
         dump_llb(job, &graph, path)?;
     }
-    let ignore = Ignore::of(&plan.dockerfile, &plan.context)
-        .map_err(|error| failure::file_failure(job, None, &error))?;
+    let ignore = ignore(job, tell)?;
     let shared =
         Shared::new(job, &store, &bases, &graph, tell, cancel).with(runner, ignore, caches)?;
     let tree = shared.solve()?;
@@ -149,6 +159,7 @@ fn solve(
     bases
         .fetch(&tree.layers, &transfer)
         .map_err(|error| store_failure(job, None, &error))?;
+    shared.settle(&tree)?;
     let image = export::Image {
         history: base_history(&graph, &bases),
         graph: &graph,
@@ -157,7 +168,7 @@ fn solve(
     };
     let digest = export::write(image, &store, &plan.output, &plan.names).map_err(source_failure)?;
     for target in targets {
-        target.write(&shared, &store)?;
+        target.write(&shared)?;
     }
     Ok(Built {
         layout: plan.output.clone(),
@@ -165,6 +176,30 @@ fn solve(
         engine: job.engine.clone(),
         lints: Vec::new(),
     })
+}
+
+/// What of the context is not seen. The cache directory never is: a copy of it into itself has no end.
+fn ignore(job: &Job, tell: &Tell) -> Result<Option<Ignore>, BuildError> {
+    let plan = &job.plan;
+    let ignore = Ignore::of(&plan.dockerfile, &plan.context)
+        .map_err(|error| failure::file_failure(job, None, &error))?;
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let (cache, context) = (real(&job.cache_dir), real(&plan.context));
+    let Ok(inside) = cache.strip_prefix(&context) else {
+        return Ok(ignore);
+    };
+    if inside.as_os_str().is_empty() {
+        return Err(BuildError::Engine {
+            engine: job.engine.clone(),
+            reason: format!("the cache directory {} is the context", cache.display()),
+            hint: Some("name another one with --cache-dir".to_owned()),
+        });
+    }
+    tell.note(format!(
+        "the cache directory {} is no part of the context that it is in",
+        inside.display()
+    ));
+    Ok(Some(Ignore::leaving_out(ignore, inside.to_owned())))
 }
 
 fn options(job: &Job) -> LayerOptions {
@@ -203,7 +238,7 @@ fn check_platforms(job: &Job) -> Result<(), BuildError> {
 fn lower(job: &Job, bases: &Bases<'_>) -> Result<Graph, BuildError> {
     let plan = &job.plan;
     let text = read(&plan.dockerfile)?;
-    let file = shown(&plan.dockerfile, &plan.root);
+    let file = shown(&plan.dockerfile, plan.top());
     let mut args = plan.args.clone();
     if let Some(epoch) = plan.source_date_epoch {
         args.entry("SOURCE_DATE_EPOCH".to_owned())
@@ -227,7 +262,7 @@ fn lower(job: &Job, bases: &Bases<'_>) -> Result<Graph, BuildError> {
 /// Writes the graph as LLB, whole or not at all.
 fn dump_llb(job: &Job, graph: &Graph, path: &Path) -> Result<(), BuildError> {
     use std::io::Write as _;
-    let file = shown(&job.plan.dockerfile, &job.plan.root);
+    let file = shown(&job.plan.dockerfile, job.plan.top());
     let bytes = frontend::dump_llb(graph, &file).map_err(|refusals| refused(job, &refusals))?;
     let write = || {
         let directory = path.parent().unwrap_or(Path::new("/"));

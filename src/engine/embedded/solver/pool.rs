@@ -40,7 +40,8 @@ impl Shared<'_> {
         let threads = self.job.threads.get().min(lock(&state).waiting.len());
         std::thread::scope(|scope| {
             for _ in 1..threads.max(1) {
-                scope.spawn(|| self.work(&state, &changed));
+                // With one thread less it takes longer, and no more.
+                let _ = super::thread().spawn_scoped(scope, || self.work(&state, &changed));
             }
             self.work(&state, &changed);
         });

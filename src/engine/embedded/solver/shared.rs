@@ -73,6 +73,8 @@ pub(super) struct Shared<'a> {
     pub(super) outputs: Mutex<HashMap<usize, Output>>,
     /// keys that were used, with what they stand for, for `--cache-to`
     pub(super) used: Mutex<Vec<(Digest, Record)>>,
+    /// the same of what was found in caches elsewhere alone
+    pub(super) foreign: Mutex<Vec<(Digest, Record)>>,
     /// content of steps may depend on these beside what they say
     salt: String,
     views: Mutex<Vec<Arc<View>>>,
@@ -140,6 +142,7 @@ impl<'a> Parts<'a> {
             stats_before: before.into_bytes(),
             outputs: Mutex::default(),
             used: Mutex::default(),
+            foreign: Mutex::default(),
             salt: format!("{:?} {:?}", plan.source_date_epoch, self.job.compression),
             views: Mutex::default(),
             empty: OnceLock::new(),
@@ -295,7 +298,7 @@ impl Shared<'_> {
             .inspect(|_| self.store.touch(STEPS, key))
             .or_else(|| {
                 let found = self.caches.record(key).filter(usable)?;
-                let _ = self.store.put_record(STEPS, key, &found);
+                lock(&self.foreign).push((key.clone(), found.clone()));
                 Some(found)
             })?;
         lock(&self.used).push((key.clone(), found.clone()));

@@ -94,9 +94,7 @@ impl Shared<'_> {
             files::apply(action, snapshot.root(), self, &how)
                 .map_err(|error| file_failure(self.job, Some(vertex), &error))?;
         }
-        snapshot
-            .commit(options(self.job), now(), None)
-            .map_err(failed)
+        snapshot.commit(options(self.job), now()).map_err(failed)
     }
 
     /// Pulls what a tree still lacks.

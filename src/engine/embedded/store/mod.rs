@@ -4,6 +4,7 @@
 //! ```text
 //! blobs/sha256/HEX     layers as they go into images; manifests and configurations of base images
 //! records/KIND/HEX     what is known by a key: one checksum line, then JSON
+//! facts/HEX            what a scan learns of a layer, noted while it was written or unpacked
 //! trees/KIND/HEX/      unpacked layers by chain id, in the form of this kind of snapshot
 //! mounts/HEX/          RUN --mount=type=cache
 //! tmp/RUN/             what a run is making; `tmp/RUN.lock` is held by it
@@ -13,7 +14,7 @@
 //! Everything is made under `tmp` and renamed, so an entry is there whole or not at all. A record
 //! whose checksum fails, or a blob that is not the one that was stored, counts as not there.
 //! `blobs` and `records` are all that has to be kept to share the cache (`actions/cache`): trees
-//! are unpacked again from them.
+//! are unpacked again from them, and facts are believed only where they were noted.
 
 mod blobs;
 mod cache_mounts;
@@ -23,6 +24,8 @@ mod diff;
 mod dir;
 mod error;
 mod extract;
+mod facts;
+mod feed;
 mod layer;
 mod lock;
 mod prune;
@@ -43,6 +46,7 @@ pub(crate) use blobs::chain_id;
 pub use cache_mounts::CacheMount;
 pub use compress::LayerCompression;
 pub use error::StoreError;
+pub use facts::KeptFacts;
 pub use layer::LayerOptions;
 pub use prune::{PruneOptions, Pruned, prune};
 pub use snapshot::{Snapshot, SnapshotMode};
@@ -71,6 +75,11 @@ impl Store {
         for part in ["blobs/sha256", "records", "trees", "mounts", "tmp", "locks"] {
             let path = root.join(part);
             std::fs::create_dir_all(&path).map_err(StoreError::io(&path))?;
+            // Files there are as a step leaves them: devices, set-user-ID programs of root.
+            if matches!(part, "trees" | "mounts" | "tmp") {
+                let mode = rustix::fs::Mode::from_raw_mode(0o700);
+                let _ = rustix::fs::chmod(path.as_path(), mode);
+            }
         }
         let run = lock::Run::start(&root)?;
         let (ids, owners) = snapshot::owners();

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use walkdir::WalkDir;
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
 };
 
 /// What may stay.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct PruneOptions {
     /// of use within this time; whatever its age when `None`
     pub keep_for: Option<Duration>,
@@ -23,11 +24,11 @@ pub struct PruneOptions {
 }
 
 /// What was taken away.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pruned {
     /// bytes on disk
     pub bytes: u64,
-    /// blobs, trees, cache mounts and records
+    /// blobs, trees, cache mounts, facts and records
     pub entries: u64,
     /// those that are still there because they could not be removed
     pub kept: u64,
@@ -130,6 +131,13 @@ fn entries(root: &Path) -> Vec<Entry> {
             add(vec![blob, record], last);
         }
     }
+    for facts in listed(&root.join("facts")) {
+        let record = records
+            .join("facts")
+            .join(facts.file_name().unwrap_or_default());
+        let last = used(&record);
+        add(vec![facts, record], last);
+    }
     for kind in listed(&root.join("trees")) {
         let word = kind
             .file_name()
@@ -154,7 +162,7 @@ fn entries(root: &Path) -> Vec<Entry> {
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
-        if name != "blobs" && !name.starts_with("trees-") {
+        if name != "blobs" && name != "facts" && !name.starts_with("trees-") {
             for record in listed(&kind) {
                 let last = used(&record);
                 add(vec![record], last);

@@ -17,9 +17,10 @@ use super::{
     dir::{Dir, name, permissions},
     error::StoreError,
     extract::Owners,
-    layer::{LayerOptions, LayerWriter},
+    layer::{LayerOptions, LayerWriter, Written},
     lock::remove,
 };
+use crate::inventory;
 
 /// Longest text of options that `mount` takes; the kernel gives it one page.
 const MAX_OPTIONS: usize = 4000;
@@ -268,25 +269,37 @@ impl Snapshot<'_> {
     }
 
     /// Writes what changed as a layer, and keeps the tree as an unpacked one. Nothing changed is a
-    /// layer without entries, as BuildKit's is. `tee` also gets the uncompressed layer, as it is
+    /// layer without entries, as BuildKit's is. What a scan would learn of the layer is noted as it is
     /// written.
     ///
     /// # Errors
     /// When something in the tree has no place in a layer, or writing fails.
-    pub fn commit(
-        mut self,
-        options: LayerOptions,
-        now: i64,
-        tee: Option<&mut (dyn std::io::Write + Send)>,
-    ) -> Result<Layer, StoreError> {
+    pub fn commit(mut self, options: LayerOptions, now: i64) -> Result<Layer, StoreError> {
         let own = self.close();
         let blob = self.store.temporary();
-        let io = StoreError::io(&blob);
-        let mut writer = match LayerWriter::new(create(&blob)?, options, tee) {
+        let (written, learned) = inventory::record(|tee| self.write(&own, &blob, options, tee));
+        let layer = self.store.place_layer(&blob, &written?, now)?;
+        self.store.keep_facts(&layer, learned);
+        let mut chain = std::mem::take(&mut self.base);
+        chain.push(layer.clone());
+        self.store.place_tree(&own, &chain)?;
+        Ok(layer)
+    }
+
+    /// Writes what changed to `blob`; `tee` gets the uncompressed layer as well.
+    fn write(
+        &self,
+        own: &Path,
+        blob: &Path,
+        options: LayerOptions,
+        tee: &mut (dyn std::io::Write + Send),
+    ) -> Result<Written, StoreError> {
+        let io = StoreError::io(blob);
+        let mut writer = match LayerWriter::new(create(blob)?, options, Some(tee)) {
             Ok(writer) => writer,
             Err(error) => return Err(io(error)),
         };
-        let new = Dir::open(&own).map_err(StoreError::io(&own))?;
+        let new = Dir::open(own).map_err(StoreError::io(own))?;
         match &self.kind {
             Kind::Plain => diff::trees(&new, None, None, &mut writer)?,
             Kind::Copied(from, since) => {
@@ -303,11 +316,7 @@ impl Snapshot<'_> {
             }
         }
         let (written, _) = writer.finish().map_err(io)?;
-        let layer = self.store.place_layer(&blob, &written, now)?;
-        let mut chain = std::mem::take(&mut self.base);
-        chain.push(layer.clone());
-        self.store.place_tree(&own, &chain)?;
-        Ok(layer)
+        Ok(written)
     }
 
     /// Keeps the tree as the unpacked form of `chain`, which was applied to it.

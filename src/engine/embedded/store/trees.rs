@@ -2,10 +2,9 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
@@ -15,16 +14,14 @@ use super::{
     blobs::{Layer, chain_id},
     error::StoreError,
     extract,
+    feed::{Ahead, Feed},
     lock::{Lock, remove},
     snapshot::{Mounted, Snapshot, SnapshotMode, overlay},
 };
 use crate::{
-    layout::decompress,
-    oci::{BlobHasher, Digest, LayerFormat, MAX_LAYER, SourceError, VerifyingReader},
+    inventory,
+    oci::{Digest, SourceError},
 };
-
-/// Bytes that the thread which decompresses hands over at a time.
-const PIECE: usize = 256 << 10;
 
 /// Says that a tree is complete.
 #[derive(Debug, Serialize, Deserialize)]
@@ -124,18 +121,25 @@ impl Store {
         if matches!(self.mode, SnapshotMode::Copy) {
             return Ok(self.whole_tree(layers)?.into_iter().collect());
         }
-        let mut lowers: Vec<PathBuf> = Vec::with_capacity(layers.len());
-        for count in 1..=layers.len() {
-            let part = layers.get(..count).unwrap_or_default();
-            let path = self.unpacked(part, |store| {
-                let below = part.get(..count - 1).unwrap_or_default();
-                let snapshot = store.snapshot_over(below, lowers.clone())?;
-                store.apply_last(&snapshot, part)?;
-                snapshot.keep_as(part)
-            })?;
-            lowers.extend(path);
-        }
-        Ok(lowers)
+        std::thread::scope(|scope| {
+            let mut ahead = Ahead::new(self, scope, layers);
+            let mut lowers: Vec<PathBuf> = Vec::with_capacity(layers.len());
+            for count in 1..=layers.len() {
+                let part = layers.get(..count).unwrap_or_default();
+                let path = self.unpacked(part, |store| {
+                    let known = layers
+                        .get(..=count)
+                        .is_none_or(|next| store.tree(next).is_some());
+                    let (layer, feed) = ahead.take(count - 1, !known)?;
+                    let below = part.get(..count - 1).unwrap_or_default();
+                    let snapshot = store.snapshot_over(below, lowers.clone())?;
+                    store.apply_last(&snapshot, layer, feed)?;
+                    snapshot.keep_as(part)
+                })?;
+                lowers.extend(path);
+            }
+            Ok(lowers)
+        })
     }
 
     fn whole_tree(&self, layers: &[Layer]) -> Result<Option<PathBuf>, StoreError> {
@@ -149,9 +153,13 @@ impl Store {
                 None => (&[][..], Vec::new()),
             };
             let snapshot = store.snapshot_over(below, lowers)?;
-            for count in below.len() + 1..=layers.len() {
-                store.apply_last(&snapshot, layers.get(..count).unwrap_or_default())?;
-            }
+            std::thread::scope(|scope| {
+                let mut ahead = Ahead::new(store, scope, layers);
+                (below.len()..layers.len()).try_for_each(|at| {
+                    let (layer, feed) = ahead.take(at, true)?;
+                    store.apply_last(&snapshot, layer, feed)
+                })
+            })?;
             snapshot.keep_as(layers)
         })
     }
@@ -178,38 +186,26 @@ impl Store {
         Ok(Some(self.tree_path(&chain)))
     }
 
-    /// Applies the last of these layers to a snapshot of those before it.
-    fn apply_last(&self, snapshot: &Snapshot<'_>, layers: &[Layer]) -> Result<(), StoreError> {
-        let Some(layer) = layers.last() else {
-            return Ok(());
-        };
+    /// Applies the last of these layers to a snapshot of those before it. What a scan would learn of it is
+    /// noted in the same pass.
+    fn apply_last(
+        &self,
+        snapshot: &Snapshot<'_>,
+        layer: &Layer,
+        feed: Feed<'_>,
+    ) -> Result<(), StoreError> {
         let shown = layer.diff_id.to_string();
         let root = snapshot.dir()?;
-        let blob = self.open_blob(&layer.digest)?;
-        let (give, take) = mpsc::sync_channel(8);
-        std::thread::scope(|scope| {
-            let reader = scope.spawn(move || decompress_to(layer, blob, &give));
-            let mut pieces = Pieces {
-                from: take,
-                piece: Vec::new(),
-                at: 0,
-                done: false,
-            };
+        let (applied, learned) = inventory::record(|tee| {
+            let mut pieces = feed.pieces(tee);
             let applied = extract::apply(&root, &shown, self.owners, &mut pieces);
             // What follows the archive's end belongs to the diff id as well.
             let rest = match &applied {
                 Ok(()) => io::copy(&mut pieces, &mut io::sink()).map(|_| ()),
                 Err(_) => Ok(()),
             };
-            drop(pieces);
-            let read = reader.join().unwrap_or_else(|_| {
-                Err(SourceError::Io {
-                    what: format!("layer {shown}"),
-                    source: io::Error::other("the thread that decompresses ended early"),
-                })
-            });
             // Wrong bytes are the likelier cause of a bad archive.
-            match (read, applied, rest) {
+            match (pieces.end(), applied, rest) {
                 (Err(error), Ok(()), _) | (Err(error @ SourceError::Mismatch { .. }), ..) => {
                     Err(error.into())
                 }
@@ -217,7 +213,31 @@ impl Store {
                 (Ok(()), Ok(()), Err(source)) => Err(StoreError::io(snapshot.root())(source)),
                 (Ok(()), Ok(()), Ok(())) => Ok(()),
             }
-        })
+        });
+        applied?;
+        self.keep_facts(layer, learned);
+        Ok(())
+    }
+
+    /// Makes sure that a blob unpacks to its diff id, when it was not seen to here before.
+    ///
+    /// # Errors
+    /// When it does not, or cannot be read.
+    pub(crate) fn check_layer(&self, layer: &Layer) -> Result<(), StoreError> {
+        if self.knows(layer) {
+            return Ok(());
+        }
+        let (read, learned) = inventory::record(|tee| {
+            std::thread::scope(|scope| {
+                let mut pieces = self.feed(scope, layer)?.pieces(tee);
+                let passed = io::copy(&mut pieces, &mut io::sink());
+                pieces.end()?;
+                passed.map_err(StoreError::io(&self.blob_path(&layer.digest)))
+            })
+        });
+        read?;
+        self.keep_facts(layer, learned);
+        Ok(())
     }
 
     /// A tree to read; mounted once for a run.
@@ -256,79 +276,5 @@ impl Store {
         let view = Arc::new(view);
         views.insert(key, Arc::clone(&view));
         Ok(view)
-    }
-}
-
-/// Decompresses and verifies a layer, piece by piece, for as long as somebody takes the pieces.
-fn decompress_to(
-    layer: &Layer,
-    blob: File,
-    give: &mpsc::SyncSender<io::Result<Vec<u8>>>,
-) -> Result<(), SourceError> {
-    let what = format!("layer {}", layer.digest);
-    let descriptor = layer.descriptor();
-    let format =
-        LayerFormat::of(descriptor.media_type()).map_err(|reason| SourceError::Unsupported {
-            what: what.clone(),
-            reason,
-        })?;
-    let verified = VerifyingReader::new(blob, &descriptor)?;
-    let mut plain = decompress(format, verified, MAX_LAYER)
-        .map_err(|error| SourceError::from_read(what.as_str(), error))?;
-    let mut hasher = BlobHasher::default();
-    loop {
-        let mut piece = Vec::with_capacity(PIECE);
-        let read = io::Read::by_ref(&mut plain)
-            .take(PIECE as u64)
-            .read_to_end(&mut piece);
-        if let Err(error) = read {
-            let ended = io::Error::other("the layer cannot be read to its end");
-            let _ = give.send(Err(ended));
-            return Err(SourceError::from_read(what, error));
-        }
-        if piece.is_empty() {
-            break;
-        }
-        hasher.update(&piece);
-        if give.send(Ok(piece)).is_err() {
-            return Ok(());
-        }
-    }
-    let actual = hasher.finish();
-    if actual == layer.diff_id.0 {
-        return Ok(());
-    }
-    Err(SourceError::Mismatch {
-        what,
-        expected: format!("diff id {}", layer.diff_id),
-        actual: format!("diff id {actual}"),
-    })
-}
-
-/// The pieces as a stream.
-struct Pieces {
-    from: mpsc::Receiver<io::Result<Vec<u8>>>,
-    piece: Vec<u8>,
-    at: usize,
-    done: bool,
-}
-
-impl Read for Pieces {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.at >= self.piece.len() {
-            if self.done {
-                return Ok(0);
-            }
-            match self.from.recv() {
-                Ok(piece) => {
-                    self.piece = piece?;
-                    self.at = 0;
-                }
-                Err(_) => self.done = true,
-            }
-        }
-        let n = self.piece.get(self.at..).unwrap_or_default().read(buf)?;
-        self.at += n;
-        Ok(n)
     }
 }

@@ -108,13 +108,12 @@ fn overlay(directory: &Path, users: bool) -> io::Result<()> {
         options.push_str(",userxattr");
     }
     let merged = at("merged");
-    mount(
-        Some("overlay"),
-        &merged,
-        Some("overlay"),
-        MsFlags::empty(),
-        Some(options.as_str()),
-    )?;
+    let attempt = |options: &str| {
+        let kind = Some("overlay");
+        mount(kind, &merged, kind, MsFlags::empty(), Some(options))
+    };
+    // Unmounting one that is not volatile waits until all of the file system is on the disk.
+    attempt(&format!("{options},volatile")).or_else(|_| attempt(&options))?;
     let tried = fs::remove_file(merged.join("file"));
     umount2(&merged, MntFlags::MNT_DETACH)?;
     tried

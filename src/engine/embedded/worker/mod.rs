@@ -15,9 +15,13 @@ use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 mod detect;
 mod idmap;
 pub(super) mod parent;
+mod pipe;
 mod protocol;
+mod prune;
 mod serve;
 mod setup;
+
+pub use prune::prune;
 
 /// Hidden first arguments. They are no commands: without the other end they do nothing.
 const SETUP: &str = "@embedded-setup";
@@ -27,6 +31,8 @@ const WORKER: &str = "@embedded-worker";
 pub(super) const STEP: &str = "@embedded-step";
 /// the process that watches over a step without namespaces
 pub(super) const PLAIN_STEP: &str = "@embedded-plain-step";
+/// the process that enters a container and takes devices away
+pub(super) const DEVICES: &str = "@embedded-devices";
 /// the process that becomes a command without namespaces
 pub(super) const ROOT: &str = "@embedded-root";
 
@@ -44,6 +50,7 @@ pub fn entered(args: &[OsString]) -> Option<ExitCode> {
         WORKER => serve::main(word(2)),
         STEP => super::run::step::main(false),
         PLAIN_STEP => super::run::step::main(true),
+        DEVICES => super::run::devices::main(word(2)),
         ROOT => super::run::plain::main(),
         _ => return None,
     };

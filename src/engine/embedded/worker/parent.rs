@@ -3,10 +3,7 @@
 
 use std::{
     io::{self, Write as _},
-    os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::process::CommandExt as _,
-    },
+    os::{fd::OwnedFd, unix::process::CommandExt as _},
     path::Path,
     process::{Child, ChildStdin, Command, Stdio},
     time::{Duration, Instant},
@@ -17,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{
     SETUP, WORKER, detect, idmap,
+    pipe::take,
     protocol::{Answer, LONGEST, Message, Request, SealedLogin},
     setup::{PLAIN, ROOT, USER},
 };
@@ -41,7 +39,7 @@ const GRACE: Duration = Duration::from_secs(15);
 const SAID: usize = 4096;
 
 /// A worker that answers.
-struct Worker {
+pub(super) struct Worker {
     child: Child,
     input: Option<ChildStdin>,
     output: Option<OwnedFd>,
@@ -51,7 +49,7 @@ struct Worker {
 }
 
 /// Why a worker is not to be had.
-enum Refusal {
+pub(super) enum Refusal {
     /// the kernel does not let it
     Kernel { what: String, error: io::Error },
     /// something else
@@ -83,6 +81,7 @@ pub(in crate::engine::embedded) fn build(
         extra_roots: registry.extra_roots.clone(),
         namespaces: way.namespaces,
         note: way.note,
+        prune: None,
     };
     worker.send(&request).map_err(|source| BuildError::Io {
         what: "the request to the worker".to_owned(),
@@ -178,7 +177,10 @@ impl Worker {
     }
 
     /// A worker that waits for its request, and what there is to say about its ids.
-    fn start(binary: &Path, mode: Option<&str>) -> Result<(Self, Option<String>), Refusal> {
+    pub(super) fn start(
+        binary: &Path,
+        mode: Option<&str>,
+    ) -> Result<(Self, Option<String>), Refusal> {
         let mut worker = Self::spawn(binary, mode).map_err(|source| {
             Refusal::Other(BuildError::Io {
                 what: format!("the worker of the embedded engine ({})", binary.display()),
@@ -218,7 +220,7 @@ impl Worker {
         }
     }
 
-    fn send(&mut self, what: &impl serde::Serialize) -> io::Result<()> {
+    pub(super) fn send(&mut self, what: &impl serde::Serialize) -> io::Result<()> {
         let line = wire::line(what)?;
         self.tell(&line)
     }
@@ -279,7 +281,7 @@ impl Worker {
                     });
                 }
                 Message::Failed(failure) => return Err(failure.into()),
-                Message::Map | Message::Refused { .. } | Message::Ready => {
+                Message::Map | Message::Refused { .. } | Message::Ready | Message::Pruned(_) => {
                     return Err(self.crashed());
                 }
             }
@@ -287,7 +289,10 @@ impl Worker {
     }
 
     /// The next message; `None` when `stop` says so first.
-    fn next(&mut self, stop: &mut dyn FnMut() -> bool) -> Result<Option<Message>, BuildError> {
+    pub(super) fn next(
+        &mut self,
+        stop: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Message>, BuildError> {
         let mut looked = 0;
         loop {
             let unseen = self.held.get(looked..).unwrap_or_default();
@@ -369,7 +374,7 @@ impl Worker {
     }
 
     /// Nothing of the worker is left.
-    fn end(mut self) {
+    pub(super) fn end(mut self) {
         self.input = None;
         let end = Instant::now() + Duration::from_secs(2);
         while Instant::now() < end {
@@ -385,16 +390,5 @@ impl Drop for Worker {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-fn take(pipe: &mut Option<OwnedFd>, into: &mut Vec<u8>) {
-    let mut piece = vec![0; 64 << 10];
-    let Some(fd) = pipe else { return };
-    match rustix::io::read(fd.as_fd(), &mut piece) {
-        Ok(0) => *pipe = None,
-        Ok(count) => into.extend_from_slice(piece.get(..count).unwrap_or_default()),
-        Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
-        Err(_) => *pipe = None,
     }
 }

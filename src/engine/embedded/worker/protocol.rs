@@ -5,7 +5,10 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::super::run::wire::Sealed;
+use super::super::{
+    run::wire::Sealed,
+    store::{PruneOptions, Pruned},
+};
 use crate::{
     engine::{BuildError, BuildEvent, BuildPlan, StepFailure, StepState},
     finding::{Finding, Lint, LintLevel, Location},
@@ -28,6 +31,16 @@ pub(super) struct Request {
     pub(super) namespaces: bool,
     /// why not, or what is weaker
     pub(super) note: Option<String>,
+    /// nothing is built: the cache directory of the plan is pruned
+    pub(super) prune: Option<Prune>,
+}
+
+/// What may stay in a cache directory.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Prune {
+    pub(super) options: PruneOptions,
+    /// seconds since 1970
+    pub(super) now: i64,
 }
 
 /// From the engine, after the request.
@@ -92,6 +105,8 @@ pub(super) enum Message {
     },
     /// there is none
     Failed(Failure),
+    /// the cache was pruned
+    Pruned(Pruned),
 }
 
 /// A [`BuildEvent`].

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use super::{
     detect::{self, Snapshots},
-    protocol::{Answer, Event, Failure, LONGEST, Message, Request, Said},
+    protocol::{Answer, Event, Failure, LONGEST, Message, Prune, Request, Said},
     setup::{self, say},
 };
 use crate::{
@@ -32,7 +32,7 @@ use crate::{
             run::{Isolation, StepRunner},
             solver::{self, Job},
             step::Runner as _,
-            store::{LayerCompression, SnapshotMode},
+            store::{self, LayerCompression, SnapshotMode},
         },
     },
     oci::Platform,
@@ -68,6 +68,9 @@ pub(super) fn main(mode: Option<&str>) -> u8 {
     let Some(request) = input.request() else {
         return 0;
     };
+    if let Some(prune) = request.prune {
+        return u8::from(say(&pruned(&request.plan.cache_dir, prune)).is_err());
+    }
     let last = match build(request, input) {
         Ok(built) => Message::Built {
             digest: built.digest.to_string(),
@@ -77,6 +80,18 @@ pub(super) fn main(mode: Option<&str>) -> u8 {
         Err(error) => Message::Failed(Failure::from(error)),
     };
     u8::from(say(&last).is_err())
+}
+
+/// As root of a user namespace, files of subordinate ids can be removed.
+fn pruned(root: &Path, prune: Prune) -> Message {
+    match store::prune(root, prune.options, prune.now) {
+        Ok(pruned) => Message::Pruned(pruned),
+        Err(error) => Message::Failed(Failure::Io {
+            what: error.to_string(),
+            errno: None,
+            text: String::new(),
+        }),
+    }
 }
 
 /// Standard input by lines. What it holds is wiped.
