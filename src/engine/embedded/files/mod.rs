@@ -59,7 +59,7 @@ pub trait Trees {
 /// How actions are applied.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// seconds since 1970 that everything which is made gets (`SOURCE_DATE_EPOCH`)
+    /// seconds since 1970 that directories of `WORKDIR` get (`SOURCE_DATE_EPOCH`)
     pub epoch: Option<i64>,
     /// bytes that one archive may unpack to
     pub max_unpacked: u64,
@@ -117,7 +117,8 @@ fn apply_copy(
             .map(|owner| owner::lookup(owner, target))
             .transpose()?,
         chmod: copy.chmod.as_deref().map(Chmod::parse).transpose()?,
-        epoch: options.epoch,
+        // Copies keep their times; the layer takes those back that are later than the epoch.
+        epoch: None,
     };
     match &copy.from {
         CopyFrom::Tree(tree) => {
