@@ -210,7 +210,10 @@ mod tests {
             ("RUN << -EOF", vec!["-EOF"]),
             ("RUN <<- EOF", vec![]),
             ("RUN <<'EOF' 4<<EOF2", vec!["EOF", "EOF2"]),
-            ("RUN <<eo'f' <<eo\\'f <<'e'o\\'f", vec!["eof", "eo'f", "eo'f"]),
+            (
+                "RUN <<eo'f' <<eo\\'f <<'e'o\\'f",
+                vec!["eof", "eo'f", "eo'f"],
+            ),
             ("RUN <<'one two'", vec!["one two"]),
             ("RUN <<$EOF", vec!["$EOF"]),
             ("RUN '<<EOF' \"<<EOF\" x<<EOF <<<EOF", vec![]),

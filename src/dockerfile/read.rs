@@ -108,10 +108,7 @@ impl Reader<'_> {
     ) -> Result<Arguments, ParseFault> {
         let text = self.line.text.get(from..).unwrap_or("").trim_end();
         // A shell without a command, as BuildKit has it.
-        let may_be_empty = matches!(
-            keyword,
-            Keyword::Cmd | Keyword::Entrypoint | Keyword::Run
-        );
+        let may_be_empty = matches!(keyword, Keyword::Cmd | Keyword::Entrypoint | Keyword::Run);
         if text.is_empty() && !may_be_empty {
             return Err(self.fault(
                 start..self.line.text.trim_end().len(),

@@ -148,7 +148,7 @@ class Made:
 
     def glob(self, path):
         letters = list(path)
-        at = self.r.randrange(len(letters))
+        at = self.pick([at for at, letter in enumerate(letters) if letter != "/"])
         letters[at] = self.pick(["*", "?", "[a-e]", "[^a]", "*"])
         return "".join(letters)
 

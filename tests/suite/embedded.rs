@@ -458,7 +458,10 @@ fn secrets_are_in_no_layer_in_no_cache_and_in_no_log() {
         if succeeds {
             let paths = project.paths();
             assert!(paths.iter().any(|path| path == "size"), "{paths:?}");
-            assert!(!paths.iter().any(|path| path.contains("secrets")), "{paths:?}");
+            assert!(
+                !paths.iter().any(|path| path.contains("secrets")),
+                "{paths:?}"
+            );
         }
     }
 }

@@ -58,7 +58,12 @@ fn context(dir: &Path, busybox: &[u8], dockerfile: &str) -> BuildPlan {
     use std::os::unix::fs::PermissionsExt as _;
     let root = dir.join("context");
     fs::create_dir_all(root.join("d/sub")).unwrap();
-    for (path, text) in [("d/a", "a\n"), ("d/b.o", "b\n"), ("d/sub/c", "c\n"), ("e1", "e\n")] {
+    for (path, text) in [
+        ("d/a", "a\n"),
+        ("d/b.o", "b\n"),
+        ("d/sub/c", "c\n"),
+        ("e1", "e\n"),
+    ] {
         fs::write(root.join(path), text).unwrap();
     }
     fs::write(root.join("busybox"), busybox).unwrap();
@@ -106,9 +111,7 @@ fn buildkit_solves_what_is_dumped_to_the_same_files() {
             .arg(format!("id=s,src={}", secret.display()))
             .arg("--output")
             .arg(format!("type=oci,tar=false,dest={}", solved.display()))
-            .stdin(Stdio::from(
-                fs::File::open(dir.path().join("llb")).unwrap(),
-            ))
+            .stdin(Stdio::from(fs::File::open(dir.path().join("llb")).unwrap()))
             .output()
             .unwrap();
         assert!(

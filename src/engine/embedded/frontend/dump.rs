@@ -129,7 +129,10 @@ impl Dump {
 
     fn exec(&self, exec: &Exec, name: &str) -> Built {
         without(!is_root(&exec.user), "a RUN of another user than root")?;
-        without(exec.hostname.is_some(), "a RUN with a machine name of its own")?;
+        without(
+            exec.hostname.is_some(),
+            "a RUN with a machine name of its own",
+        )?;
         without(!exec.add_hosts.is_empty(), "a RUN with hosts of its own")?;
         without(!exec.uncached_env.is_empty(), "a RUN with proxy settings")?;
         let mut run = llb::RunOpts::new().with_custom_name(name);

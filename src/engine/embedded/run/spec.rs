@@ -132,7 +132,10 @@ pub(super) fn spec(task: &Task, ground: Ground) -> Result<Spec, OciSpecError> {
     for mount in &task.mounts {
         let mount = own(mount, ground)?;
         // A mount of the step takes the place of a mount that is there anyway.
-        match mounts.iter_mut().find(|there| there.destination() == mount.destination()) {
+        match mounts
+            .iter_mut()
+            .find(|there| there.destination() == mount.destination())
+        {
             Some(there) => *there = mount,
             None => mounts.push(mount),
         }
