@@ -258,6 +258,9 @@ impl Reader<'_> {
                 return Ok(Arguments::Text(whole));
             }
             (Some(keyword), true) => return Err(self.no_trigger(keyword, from)),
+            (Some(keyword), false) if self.flags(keyword, from + keyword.name().len()).is_err() => {
+                return Ok(Arguments::Text(whole));
+            }
             (Some(_), false) => self.instruction(from)?,
         };
         if NO_TRIGGER.contains(&inner.keyword) {

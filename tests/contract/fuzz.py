@@ -122,7 +122,7 @@ class Made:
                  "${" + variable + "#f*o}", "${" + variable + "##*o}", "${" + variable + "%.*}",
                  "${" + variable + "%%o*}", "${" + variable + "/o/0}", "${" + variable + "//o/$B}", "a\\ b", '"a\\"b"',
                  '"a\\nb"', "x=y", "é", "${" + variable + ":-${B:-'q'}}", "a\\\\b", "$$", "a$", "$1x", '"${C}"\'s\'',
-                 "${" + variable + ":?needed}", "#x", '""', "${" + variable + "/[a-f]/x}", "${" + variable + "/\\//x}"]
+                 "#x", '""', "${" + variable + "/[a-f]/x}", "${" + variable + "/\\//x}"]
         return self.pick(forms)
 
     def pairs(self, names):
@@ -134,19 +134,21 @@ class Made:
         everything = self.files + self.archives + self.dirs[1:]
         path = self.pick(everything or ["Dockerfile"])
         form = self.r.random()
-        if form < 0.45:
+        if form < 0.5:
             return path
-        if form < 0.6:
+        if form < 0.65:
             return self.glob(path)
-        if form < 0.7:
+        if form < 0.75:
             return self.pick([".", "./", "/", "*", "*/*", "**"])
-        if form < 0.95:
-            return self.pick(["./" + path, "/" + path, path + "/", path + "/.", path + "/*", path + "/../" + self.name()])
+        if form < 0.99:
+            folder = self.pick(self.dirs)
+            inside = folder + "/" if folder else ""
+            return self.pick(["./" + path, "/" + path, inside + ".", inside, inside + "*", inside + "../" + path, folder])
         return self.name()
 
     def glob(self, path):
         letters = list(path)
-        at = self.r.randrange(len(letters))
+        at = self.pick([at for at, letter in enumerate(letters) if letter != "/"])
         letters[at] = self.pick(["*", "?", "[a-e]", "[^a]", "*"])
         return "".join(letters)
 
@@ -174,7 +176,7 @@ class Made:
             flags.append("--chmod=" + self.pick(CHMODS))
         if self.chance(0.2):
             flags.append("--link")
-        if self.chance(0.2):
+        if keyword == "COPY" and self.chance(0.2):
             flags.append("--parents")
         for _ in range(2):
             if self.chance(0.15):
@@ -184,7 +186,10 @@ class Made:
         self.r.shuffle(flags)
         count = self.pick([1, 1, 1, 2, 3])
         if stage:
-            paths = [self.pick(BASE + ["/", "/x", "/x/y", "/*/sub", "/data/*", "/l*", "/rel"]) for _ in range(count)]
+            there = ["/data", "/data/old", "/data/sub", "/link", "/abs", "/srv/web", "/etc", "/plain", "/hard*"]
+            paths = [self.pick(there + ["/*/sub", "/data/*", "/l*", "/nosuch*"]) for _ in range(count)]
+            if self.chance(0.1):
+                paths.append(self.pick(BASE + ["/", "/x", "/rel"]))
             if "--parents" in flags:
                 paths = [self.pivot(path) for path in paths]
         elif self.chance(0.1):
@@ -208,12 +213,14 @@ class Made:
 
     def shell(self):
         one, two = self.pick(BASE), self.pick(BASE + ["/x", "/x/y", "/new2", "rel"])
+        # A pipe would wait for its other end.
+        file = f"[ -p {one} ] || [ -p {two} ] ||"
         return self.pick([
-            f"rm -rf {one}", f"mkdir -p {two}", f"echo {self.r.randint(0, 99)} > {two}", f"mv {one} {two}",
+            f"rm -rf {one}", f"mkdir -p {two}", f"{file} echo {self.r.randint(0, 99)} > {two}", f"mv {one} {two}",
             f"ln -s {one} {two}", f"ln {one} {two}", f"chmod {self.pick(['700', '4755', '0', 'g+w', '1777'])} {one}",
             f"chown {self.pick(['1:2', '33', 'web:staff'])} {one}", f"touch -d @1500000000 {one}", f"touch {two}",
-            f"cp -a {one} {two}", f"rmdir {one}", f"mkfifo {two}", f"ln -s ../{self.name().replace(' ', '')} {two}",
-            f"rm -rf {one} && mkdir {one} && echo 1 > {one}/f", f"echo more >> {one}", f"cat {one} > {two}",
+            f"{file} cp -a {one} {two}", f"rmdir {one}", f"mkfifo {two}", f"ln -s ../{self.name().replace(' ', '')} {two}",
+            f"rm -rf {one} && mkdir {one} && echo 1 > {one}/f", f"{file} echo more >> {one}", f"{file} cat {one} > {two}",
             f"rm -rf {one}; echo file > {one}", f"rm -rf {one}; ln -s {two} {one}", "true"])
 
     def run(self, stages):
@@ -242,11 +249,11 @@ class Made:
             lambda: "WORKDIR " + self.pick(["/x", "rel", "..", "/data", "/link/w", "/abs", "/new/dir/", ".", "$B", "/srv/web/q", '"a b"']),
             lambda: "USER " + self.pick(["web", "root", "lone:staff", "5", "5:6", "33", "0", "web:50", "$NO"]),
             lambda: "EXPOSE " + self.pick(["80", "80/udp 81", "10-12", "$A", "90:91", "1-2/sctp"]),
-            lambda: "VOLUME " + self.pick(["/v", "/v /w", '["/v", "$A"]', "$B", "/data"]),
+            lambda: "VOLUME " + self.pick(["/v", "/v /w", '["/v", "x$A"]', "/y$B", "/data"]),
             lambda: "CMD " + self.pick(["a b", '["a", "b"]', "echo $A", "[]", '["a" "b"]', "echo \"q\" 'r'"]),
             lambda: "ENTRYPOINT " + self.pick(["a b", '["a", "b"]', "echo $A", "[]", "exec <&>"]),
             lambda: "SHELL " + self.pick(['["/bin/sh", "-c"]', '["/bin/sh", "-e", "-c"]']),
-            lambda: "STOPSIGNAL " + self.pick(["SIGINT", "9", "$NO", "RTMIN+1", "sigterm"]),
+            lambda: "STOPSIGNAL " + self.pick(["SIGINT", "9", "RTMIN+1", "sigterm"]),
             lambda: "HEALTHCHECK " + self.pick(["NONE", "CMD x y", 'CMD ["x"]', "--interval=3s --retries=2 CMD z"]),
             lambda: "MAINTAINER " + self.pick(["me <me@x>", "$A"]),
             lambda: "ONBUILD " + self.pick(["RUN echo built > /built", "ENV A=built", "COPY . /built/", "LABEL l=$A", "WORKDIR built", "USER web", "ARG A=on"]),

@@ -111,13 +111,19 @@ fn expected() -> Answers {
 }
 
 /// Lines on what differs; none when the answers are the same. Two engines that both refuse agree.
-fn differences(expected: &Value, actual: &Value) -> Vec<String> {
+fn differences(expected: &Value, actual: &Value, base: &Files) -> Vec<String> {
     if expected.get("error").is_some() && actual.get("error").is_some() {
         return Vec::new();
     }
     let mut lines = Vec::new();
-    compare("", expected, actual, &mut lines);
+    compare("", expected, actual, base, &mut lines);
     lines
+}
+
+/// BuildKit leaves another time on a directory in which it made a mount point; here it is as before.
+fn mount_point(at: &str, value: &Value, base: &Files) -> bool {
+    let before = at.strip_prefix("/files/").and_then(|path| base.get(path));
+    before.is_some_and(|line| undated(value) == undated(&json!(line)))
 }
 
 /// BuildKit keeps one copy of the context for all builds, which changes times of its directories.
@@ -130,7 +136,7 @@ fn undated(value: &Value) -> Value {
     }
 }
 
-fn compare(at: &str, expected: &Value, actual: &Value, lines: &mut Vec<String>) {
+fn compare(at: &str, expected: &Value, actual: &Value, base: &Files, lines: &mut Vec<String>) {
     match (expected, actual) {
         (Value::Object(left), Value::Object(right)) => {
             let keys: std::collections::BTreeSet<&String> =
@@ -141,10 +147,11 @@ fn compare(at: &str, expected: &Value, actual: &Value, lines: &mut Vec<String>) 
                     left.get(key).unwrap_or(&null),
                     right.get(key).unwrap_or(&null),
                 );
-                compare(&format!("{at}/{key}"), left, right, lines);
+                compare(&format!("{at}/{key}"), left, right, base, lines);
             }
         }
         _ if undated(expected) == undated(actual) => {}
+        (value, Value::Null) if mount_point(at, value, base) => {}
         _ => lines.push(format!("    {at}: BuildKit {expected}, here {actual}")),
     }
 }
@@ -206,9 +213,10 @@ fn a_real_buildkit_gives_the_recorded_answers() {
         return record(&cases, &answers);
     }
     let expected = expected();
+    let base = tree::files_of(&bases.layout("base"));
     let mut wrong = Vec::new();
     for (name, answer) in &answers {
-        let lines = differences(&expected[name], answer);
+        let lines = differences(&expected[name], answer, &base);
         if !lines.is_empty() {
             wrong.push(format!("{name}\n{}", lines.join("\n")));
         }
@@ -270,9 +278,10 @@ fn the_embedded_engine_makes_the_images_that_buildkit_makes() {
         plan.no_cache = true;
     });
     let expected = expected();
+    let base = tree::files_of(&bases.layout("base"));
     let (mut equal, mut refused, mut wrong) = (0, Vec::new(), Vec::new());
     for (name, answer) in &answers {
-        let lines = differences(&expected[name], answer);
+        let lines = differences(&expected[name], answer, &base);
         let known = KNOWN.iter().any(|(known, _)| known == name);
         if lines.is_empty() {
             equal += 1;

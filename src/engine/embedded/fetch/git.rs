@@ -11,7 +11,10 @@ use std::{
 
 use std::os::unix::process::CommandExt as _;
 
-use super::{FetchError, FetchOptions, redacted};
+use super::{
+    FetchError, FetchOptions, redacted,
+    refs::{self, Meant, is_commit},
+};
 use crate::engine::embedded::{files::open_plain_directory, graph::GitSource};
 
 /// Bytes of output that are kept.
@@ -56,19 +59,6 @@ pub fn git(source: &GitSource, into: &Path, options: &FetchOptions) -> Result<St
         }
     }
     Ok(meant.commit)
-}
-
-/// What a source means now.
-struct Meant {
-    commit: String,
-    /// the tag's own object, when it is annotated
-    tag: Option<String>,
-    /// full name on the server; none for a commit
-    name: Option<String>,
-}
-
-fn is_commit(text: &str) -> bool {
-    matches!(text.len(), 40 | 64) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 struct Git<'a> {
@@ -149,36 +139,10 @@ impl<'a> Git<'a> {
             None,
             &["ls-remote", "--symref", "--", remote, reference, &peeled],
         )?;
-        let find = |name: &str| {
-            listed.lines().find_map(|line| {
-                let (commit, found) = line.split_once('\t')?;
-                (found == name && is_commit(commit)).then(|| commit.to_owned())
-            })
-        };
-        let names = [
-            format!("refs/heads/{reference}"),
-            format!("refs/tags/{reference}"),
-            reference.to_owned(),
-            format!("refs/{reference}"),
-        ];
-        let meant = names.into_iter().find_map(|name| {
-            let own = find(&name)?;
-            Some(match find(&format!("{name}^{{}}")) {
-                Some(commit) => (commit, Some(own), name),
-                None => (own, None, name),
-            })
-        });
-        let (commit, tag, name) = meant.ok_or_else(|| FetchError::Remote {
+        refs::meant(&listed, reference).ok_or_else(|| FetchError::Remote {
             what: self.what.clone(),
             reason: format!("repository does not contain ref {reference}"),
-        })?;
-        // What the default branch is called.
-        let default = listed.lines().find_map(|line| {
-            let (name, head) = line.strip_prefix("ref: ")?.split_once('\t')?;
-            (head == "HEAD").then(|| name.to_owned())
-        });
-        let name = if name == "HEAD" { default } else { Some(name) };
-        Ok(Meant { commit, tag, name })
+        })
     }
 
     fn checkout(&self, meant: &Meant, into: &Path) -> Result<(), FetchError> {
@@ -250,7 +214,17 @@ impl<'a> Git<'a> {
     fn named(&self, meant: &Meant, name: &str, into: &Path) -> Result<(), FetchError> {
         let here = Some(into);
         if meant.tag.is_none() {
-            self.run(here, &["update-ref", "--", name, &meant.commit])?;
+            let short = ["refs/heads/", "refs/tags/"]
+                .iter()
+                .find_map(|prefix| name.strip_prefix(prefix));
+            // BuildKit fetches by the short name, which then is both a branch and a tag.
+            let names = match short {
+                Some(short) => vec![format!("refs/heads/{short}"), format!("refs/tags/{short}")],
+                None => vec![name.to_owned()],
+            };
+            for name in names {
+                self.run(here, &["update-ref", "--", &name, &meant.commit])?;
+            }
             return Ok(());
         }
         let both = format!("{name}:{name}");

@@ -3,6 +3,7 @@
 
 mod git;
 mod http;
+mod refs;
 
 use std::path::PathBuf;
 

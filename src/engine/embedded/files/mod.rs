@@ -59,7 +59,7 @@ pub trait Trees {
 /// How actions are applied.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// seconds since 1970 that everything which is made gets (`SOURCE_DATE_EPOCH`)
+    /// seconds since 1970 that directories of `WORKDIR` get (`SOURCE_DATE_EPOCH`)
     pub epoch: Option<i64>,
     /// bytes that one archive may unpack to
     pub max_unpacked: u64,
@@ -117,7 +117,8 @@ fn apply_copy(
             .map(|owner| owner::lookup(owner, target))
             .transpose()?,
         chmod: copy.chmod.as_deref().map(Chmod::parse).transpose()?,
-        epoch: options.epoch,
+        // Copies keep their times; the layer takes those back that are later than the epoch.
+        epoch: None,
     };
     match &copy.from {
         CopyFrom::Tree(tree) => {
@@ -234,10 +235,15 @@ impl Wanted {
     /// No link is followed below the base, and what is excluded is not there.
     fn required(&self, below: &Path, source: &Source<'_>) -> Result<(), FileError> {
         let base = source.find(Path::new(&self.pattern))?;
+        // What the context is asked for is asked for by its name, which is none behind a link.
+        let linked = source.foreign && base.path != root::cleaned(Path::new(&self.pattern));
         let absent = |excluded| FileError::NotFound {
             path: error::shown(&Path::new(&self.pattern).join(below)),
             excluded,
         };
+        if linked {
+            return Err(absent(false));
+        }
         let (mut done, mut inherited) = (PathBuf::new(), Inherited::default());
         let mut at = base;
         for part in below {

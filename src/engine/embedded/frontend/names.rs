@@ -48,3 +48,12 @@ pub(super) fn shown(lexer: &Lexer<'_>, code: &str, env: &Env) -> String {
         None => text.to_uppercase(),
     }
 }
+
+/// The first line of a here-document.
+pub(super) fn summary(text: &str) -> String {
+    let text = text.trim().replace("\r\n", "\n");
+    match text.split_once('\n') {
+        Some((first, _)) => format!("{first}..."),
+        None => text,
+    }
+}

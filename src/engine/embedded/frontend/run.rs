@@ -10,7 +10,7 @@ use super::{
     command::{CommandLine, Document, Read, Run, RunNetwork},
     lex::{Env, Lexer},
     mount::{self, Options, Type},
-    names::shown,
+    names::{shown, summary},
     parse,
     problem::Problem,
     walk::{At, State, Walk},
@@ -371,15 +371,6 @@ fn agents(mounts: &mut [Mount], env: &mut IndexMap<String, String>) {
         if index == 0 && !env.contains_key("SSH_AUTH_SOCK") {
             env.insert("SSH_AUTH_SOCK".to_owned(), mount.target.clone());
         }
-    }
-}
-
-/// The first line of a here-document.
-fn summary(text: &str) -> String {
-    let text = text.trim().replace("\r\n", "\n");
-    match text.split_once('\n') {
-        Some((first, _)) => format!("{first}..."),
-        None => text,
     }
 }
 

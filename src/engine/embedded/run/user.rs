@@ -45,8 +45,8 @@ pub(super) fn identity(root: &Path, user: &str) -> Result<Identity, RunError> {
         let accounts = passwd.as_deref().unwrap_or_default();
         let found = accounts.lines().filter_map(account).find(|a| a.uid == uid);
         match found {
-            Some(account) if !account.home.is_empty() => account.home.to_owned(),
-            _ => "/".to_owned(),
+            Some(account) => account.home.to_owned(),
+            None => "/".to_owned(),
         }
     };
     if let Some((uid, gid)) = numbers(user) {
@@ -222,8 +222,10 @@ mod tests {
     #[test]
     fn users_are_those_that_buildkit_finds() {
         for (user, uid, gid, groups, home) in [
-            ("", 0, 0, &[][..], "/root"),
+            ("", 0, 0, &[10][..], "/root"),
             ("root", 0, 0, &[10], "/root"),
+            (":", 0, 0, &[10], "/root"),
+            (":wheel", 0, 10, &[], "/root"),
             ("bob", 1000, 1001, &[10, 2000], "/home/bob"),
             ("1000", 1000, 1001, &[10, 2000], "/home/bob"),
             ("1234", 1234, 0, &[], "/"),
