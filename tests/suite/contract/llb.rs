@@ -27,7 +27,7 @@ const GRAPHS: &[(&str, &str)] = &[
     ),
     (
         "steps",
-        "FROM scratch AS build\nCOPY busybox /bin/busybox\nENV PATH=/bin A=b\nUSER root\n\
+        "FROM scratch AS build\nCOPY busybox /bin/busybox\nENV PATH=/bin A=b\nUSER 0:0\n\
          WORKDIR /src\n\
          RUN [\"busybox\", \"sh\", \"-c\", \"echo $A > out && busybox ln -s out l && busybox chmod 700 out\"]\n\
          RUN --network=none --mount=type=cache,target=/c,id=llb [\"busybox\", \"touch\", \"/c/x\", \"made\"]\n\
