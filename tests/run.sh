@@ -7,7 +7,7 @@ top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$top/examples/base/setup.sh"
 
 install_packages build-essential ca-certificates docker.io rpm sqlite3 busybox-static zstd git \
-    docker-registry skopeo libxml2-utils openssh-client apache2-utils openssl groff-base procps strace uidmap bzip2 xz-utils
+    docker-registry skopeo libxml2-utils openssh-client apache2-utils openssl groff-base procps strace uidmap bzip2 xz-utils gnupg
 start_docker
 "$top/examples/base/make-base.sh" "$top/examples/cinder-plugin/.base"
 cd "$top"
