@@ -81,9 +81,12 @@ impl Ci {
         match self {
             Self::GitHub => {
                 let lines = text.split_inclusive(['\n', '\r']);
-                let line = |line: &str| match line.trim_start().starts_with("::") {
-                    true => line.replacen("::", ": :", 1),
-                    false => line.to_owned(),
+                let line = |line: &str| {
+                    if line.trim_start().starts_with("::") {
+                        line.replacen("::", ": :", 1)
+                    } else {
+                        line.to_owned()
+                    }
                 };
                 lines.map(line).collect::<String>().replace("##[", "# #[")
             }

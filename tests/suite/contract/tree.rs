@@ -1,7 +1,7 @@
 //! What is in an image: configuration, history, and the files that its layers make together, read
 //! with a tar reader of their own.
 
-use std::{collections::BTreeMap, fs, io::Read as _, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, fs, io::Read as _, path::Path};
 
 use plimsoll::oci::sha256;
 use serde_json::{Map, Value, json};
@@ -129,16 +129,14 @@ fn files(layout: &Path, manifest: &Value) -> Files {
 
 /// A name as text; bytes that are none are `\xNN`.
 fn readable(name: &[u8]) -> String {
-    name.utf8_chunks()
-        .map(|chunk| {
-            let rest: Vec<String> = chunk
-                .invalid()
-                .iter()
-                .map(|byte| format!("\\x{byte:02x}"))
-                .collect();
-            format!("{}{}", chunk.valid(), rest.concat())
-        })
-        .collect()
+    let mut text = String::new();
+    for chunk in name.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
 }
 
 fn remove(tree: &mut BTreeMap<String, Node>, path: &str) {
