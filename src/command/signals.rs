@@ -16,6 +16,9 @@ use crate::{
     error::{Error, ExitCode},
 };
 
+/// Time for a question that was interrupted to end by itself.
+const GRACE: Duration = Duration::from_millis(200);
+
 /// Watches for signals until dropped.
 pub(super) struct Signals {
     cancel: Cancel,
@@ -44,6 +47,16 @@ fn end(code: ExitCode) {
 impl Signals {
     /// Watches; after `limit` it asks as a signal does.
     pub(super) fn watch(limit: Option<Duration>) -> Result<Self, Error> {
+        Self::start(limit, false)
+    }
+
+    /// Watches while somebody is asked: a question waits for a key and for nothing else, so the first
+    /// signal ends the process, unless the question saw it too and ends by itself.
+    pub(super) fn watch_questions() -> Result<Self, Error> {
+        Self::start(None, true)
+    }
+
+    fn start(limit: Option<Duration>, questions: bool) -> Result<Self, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("signals")
@@ -66,6 +79,12 @@ impl Signals {
             let which = next(&mut watch).await;
             seen.store(which as u8, Ordering::SeqCst);
             token.cancel();
+            if questions {
+                tokio::time::sleep(GRACE).await;
+                // A question hides the cursor.
+                let _ = dialoguer::console::Term::stderr().show_cursor();
+                end(which);
+            }
             end(next(&mut watch).await);
         });
         let late = Arc::new(AtomicBool::new(false));
@@ -93,6 +112,17 @@ impl Signals {
     /// Cancelled at the first signal, or when the time has gone by.
     pub(super) fn cancel(&self) -> &Cancel {
         &self.cancel
+    }
+
+    /// The same for a question that was interrupted, which may know before the watch does.
+    pub(super) fn await_one(&self) -> Option<ExitCode> {
+        let wait = || std::thread::sleep(Duration::from_millis(5));
+        (0..20).find_map(|_| {
+            self.received().or_else(|| {
+                wait();
+                None
+            })
+        })
     }
 
     /// The code to end with when a signal came.

@@ -7,7 +7,7 @@ set -euo pipefail
 program=$(realpath "${1:?usage: tests/e2e/init.sh PROGRAM}")
 command -v python3 >/dev/null || install_packages python3
 exec python3 - "$program" <<'P'
-import os, pty, re, select, sys, tempfile, time
+import os, pty, re, select, signal, sys, tempfile, time
 program = sys.argv[1]
 DOCKERFILE = "FROM registry.access.redhat.com/ubi9\nLABEL name=org/tool version=2.1 release=4\nUSER 1001\n"
 
@@ -110,6 +110,15 @@ for stop in range(3):
     must(code == 130, f"Ctrl-C at question {stop + 1} interrupts (code {code})", session)
     must(session.raw.rfind("\x1b[?25l") <= session.raw.rfind("\x1b[?25h"), "and the cursor is there again")
     must(os.listdir(folder) == ["Dockerfile"], f"Ctrl-C at question {stop + 1} leaves nothing behind")
+
+# A signal that comes from elsewhere ends the questions as well.
+for number, expected in [(signal.SIGINT, 130), (signal.SIGTERM, 143)]:
+    folder = repository()
+    session = Session(folder)
+    session.expect("image of Dockerfile")
+    os.kill(session.pid, number)
+    code = session.end()
+    must(code == expected and os.listdir(folder) == ["Dockerfile"], f"{number.name} ends the questions (code {code})", session)
 
 # What exists stays, whatever is answered.
 folder = repository(**{"plimsoll.yaml": "stages: [check]\n"})

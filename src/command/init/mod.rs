@@ -18,7 +18,7 @@ use dialoguer::{Confirm, Input};
 use super::signals::Signals;
 use crate::{
     config::cli::{CiKind, InitArgs},
-    error::Error,
+    error::{Error, ExitCode},
     oci::{Reference, Tag},
 };
 use detect::{Found, Image};
@@ -65,8 +65,14 @@ pub(super) fn run(args: &InitArgs, directory: &Path, interactive: bool) -> Resul
     }
     let asks = interactive && !args.yes;
     // Ctrl-C is an answer that ends the questions, not the process on the spot.
-    let _signals = asks.then(|| Signals::watch(None)).transpose()?;
-    let answers = answers(args, &found, asks)?;
+    let signals = asks.then(Signals::watch_questions).transpose()?;
+    let answers = answers(args, &found, asks).map_err(|error| match (error, &signals) {
+        (Error::Interrupted { .. }, Some(signals)) => Error::Interrupted {
+            terminated: signals.await_one() == Some(ExitCode::Terminated),
+        },
+        (error, _) => error,
+    })?;
+    drop(signals);
     let mut files = files::files(&answers).map_err(|error| Error::Bug(error.to_string()))?;
     files.extend(licence(&root, &found));
     write_all(&root, &files, &found, args.dry_run)
