@@ -358,6 +358,23 @@ fn what_is_not_supported_is_refused_by_name_and_line() {
     let refusals = lowered(&other, &images).unwrap_err();
     assert!(refusals[0].message.contains("`example.org/own:1`"));
     assert_eq!(refusals[0].location.as_ref().unwrap().line, 1);
+    for (check, refused) in [
+        ("error=true", true),
+        ("bogus=1", true),
+        ("skip=JSONArgsRecommended;error=1", true),
+        ("skip=all;error=true", false),
+        ("error=false", false),
+    ] {
+        let text = format!("# escape=\\\n# check={check}\nFROM scratch\nCOPY a /\n");
+        match lowered(&one(&text), &BTreeMap::new()) {
+            Ok(_) => assert!(!refused, "{check}"),
+            Err(refusals) => {
+                assert!(refused, "{check}: {refusals:?}");
+                assert_eq!(refusals[0].location.as_ref().unwrap().line, 2);
+                assert_eq!(refusals[0].kind, RefusalKind::Unsupported);
+            }
+        }
+    }
 }
 
 #[test]

@@ -243,11 +243,6 @@ const KNOWN: &[(&str, &str)] = &[
         "a member of the name .wh.* would delete files in the image, and is refused",
     ),
     (
-        "syn-check-error",
-        "BuildKit's build checks are not made; what Plimsoll has to say it says by itself",
-    ),
-    ("syn-check-bad", "`# check` is not read"),
-    (
         "tree-names-not-utf8",
         "BuildKit's protocol for contexts cannot say such names",
     ),

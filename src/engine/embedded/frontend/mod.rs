@@ -150,6 +150,7 @@ pub fn lower(
         return Err(refusals);
     };
     refusals.extend(other_frontend(&file, request));
+    refusals.extend(strict_checks(&file, request));
     let budget = lex::Budget::default();
     let stages = match stages::Stages::read(&file, request, &budget) {
         Ok(stages) if refusals.is_empty() => stages,
@@ -186,16 +187,59 @@ fn other_frontend(file: &Dockerfile, request: &FrontendRequest<'_>) -> Option<Re
     if request.ignore_syntax || OWN.contains(&name) {
         return None;
     }
+    let what = format!("the frontend `{named}`");
+    Some(of_directive(
+        file,
+        request,
+        argument.is_none().then_some(named.as_str()),
+        what,
+    ))
+}
+
+/// A `# check` line, or the argument that stands for one, that wants a build to fail by BuildKit's
+/// build checks, which are not made here, or that says what nobody knows.
+fn strict_checks(file: &Dockerfile, request: &FrontendRequest<'_>) -> Option<Refusal> {
+    let argument = request.args.get("BUILDKIT_DOCKERFILE_CHECK");
+    let named = argument.or(file.directives.check.as_ref())?;
+    let (mut all_skipped, mut refused) = (false, false);
+    for option in named.split(';') {
+        match option
+            .split_once('=')
+            .map(|(key, value)| (key.trim(), value.trim()))
+        {
+            Some(("skip", skipped)) => all_skipped |= skipped.eq_ignore_ascii_case("all"),
+            Some(
+                ("error", "false" | "False" | "FALSE" | "f" | "F" | "0") | ("experimental", _),
+            ) => {}
+            Some(("error", "true" | "True" | "TRUE" | "t" | "T" | "1")) => refused = true,
+            _ => return Some(checks(file, request, argument.is_none(), named)),
+        }
+    }
+    (refused && !all_skipped).then(|| checks(file, request, argument.is_none(), named))
+}
+
+fn checks(file: &Dockerfile, request: &FrontendRequest<'_>, in_file: bool, named: &str) -> Refusal {
+    let what = format!("the build checks `{named}`");
+    of_directive(file, request, in_file.then_some(named), what)
+}
+
+/// A refusal at the line of a directive that holds these words; at the first line without them.
+fn of_directive(
+    file: &Dockerfile,
+    request: &FrontendRequest<'_>,
+    words: Option<&str>,
+    what: String,
+) -> Refusal {
     let mut lines = file.text().lines();
-    let line = lines.position(|line| argument.is_none() && line.contains(named.as_str()));
-    let number = line.and_then(|line| u32::try_from(line + 1).ok());
-    let problem = problem::Problem::unsupported(format!("the frontend `{named}`"));
-    let location = Location {
+    let line = words.and_then(|words| lines.position(|line| line.contains(words)));
+    let number = line
+        .and_then(|line| u32::try_from(line + 1).ok())
+        .unwrap_or(1);
+    problem::Problem::unsupported(what).at(&Location {
         file: request.file.to_owned(),
-        line: number.unwrap_or(1),
-        end_line: number.unwrap_or(1),
+        line: number,
+        end_line: number,
         column: None,
         end_column: None,
-    };
-    Some(problem.at(&location))
+    })
 }
