@@ -26,8 +26,14 @@ done
 cd "$top"
 
 missing=()
+command -v readelf >/dev/null || missing+=(binutils)
 [ -n "$program" ] || command -v musl-gcc >/dev/null || missing+=(musl-tools)
-[ -e /bin/busybox ] || [ -e /usr/bin/busybox ] || missing+=(busybox-static)
+# There is one that needs libraries, too.
+dynamic() { [ -n "$(readelf -d "$1" 2>/dev/null | grep NEEDED)" ]; }
+busybox=$(command -v busybox || true)
+if [ ! -e /usr/share/doc/busybox-static/copyright ] || [ -z "$busybox" ] || dynamic "$busybox"; then
+    missing+=(busybox-static)
+fi
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 if [ ${#missing[@]} -gt 0 ]; then
     sudo=; if [ "$(id -u)" != 0 ]; then sudo=sudo; fi
@@ -41,7 +47,7 @@ if [ -z "$program" ]; then
     env "CC_${target//-/_}=musl-gcc" cargo build --locked --profile "$profile" --target "$target"
     directory=$profile; if [ "$profile" = dev ]; then directory=debug; fi
     program=${CARGO_TARGET_DIR:-target}/$target/$directory/plimsoll
-    if grep -q NEEDED <(readelf -d "$program"); then
+    if dynamic "$program"; then
         echo "error: $program is not static" >&2
         exit 1
     fi
@@ -51,12 +57,16 @@ else
 fi
 out=dist/$here root=dist/$here/root
 rm -rf "$out"
-mkdir -p "$root"/{bin,etc/ssl/certs,usr/bin,tmp}
+mkdir -p "$root"/{bin,etc/ssl/certs,licenses,usr/bin,tmp}
 chmod 1777 "$root/tmp"
 install -m 0755 "$program" "$out/plimsoll"
 install -m 0755 "$out/plimsoll" "$root/usr/bin/plimsoll"
 install -m 0644 /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 install -m 0755 "$(command -v busybox)" "$root/bin/busybox"
+# The terms of what is not ours.
+for package in busybox-static ca-certificates; do
+    install -m 0644 "/usr/share/doc/$package/copyright" "$root/licenses/$package"
+done
 # The shell and the small tools that job scripts expect.
 for applet in $(busybox --list); do
     [ "$applet" = busybox ] || ln -sfn busybox "$root/bin/$applet"
