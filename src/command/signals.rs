@@ -138,10 +138,11 @@ impl Signals {
         }
     }
 
-    /// The same for a question that was interrupted, which may know before the watch does.
+    /// The code of a question that was interrupted, which may know before the watch does; on a busy
+    /// machine long before.
     pub(super) fn await_one(&self) -> Option<ExitCode> {
         let wait = || std::thread::sleep(Duration::from_millis(5));
-        (0..20).find_map(|_| {
+        (0..400).find_map(|_| {
             self.received().or_else(|| {
                 wait();
                 None
