@@ -8,7 +8,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
 program=$(realpath "${1:?usage: tests/e2e/release.sh PROGRAM}")
 python_tools check-jsonschema==0.39.0
-command -v git >/dev/null || install_packages git
+for command in git jq; do command -v $command >/dev/null || install_packages $command; done
 python=$tools/venv/bin/python
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -76,6 +76,23 @@ printf 'assets\n' >>"$work/clone/.git/info/exclude"
 
 check "archives come apart" run publish 'mkdir -p dist'
 check "modes and links survive" test -x "$work/clone/dist/amd64/plimsoll" -a -L "$work/clone/dist/arm64/root/bin/sh"
+
+# Nothing of this machine's own engine is touched.
+cat >"$work/bin/sudo" <<P
+#!/bin/bash
+if [ "\$1" = systemctl ]; then shift; printf '%s\n' "\$*" >"$work/restarted"; exit; fi
+exec "\${@//\/etc\/docker/$work}"
+P
+chmod +x "$work/bin/sudo"
+export RUNNER_TEMP=$work/temporary
+mkdir "$RUNNER_TEMP"
+for before in '' '{"exec-opts":["native.cgroupdriver=cgroupfs"],"features":{"cdi":true}}'; do
+    printf '%s' "$before" >"$work/daemon.json"
+    check "Docker's image store is switched" run publish 'containerd-snapshotter'
+    check "and nothing else" test "$(jq -cS . "$work/daemon.json")" = \
+        "$(jq -cS '.features["containerd-snapshotter"] = true' <<<"${before:-{\}}")"
+done
+check "Docker is started anew" grep -qx 'restart docker' "$work/restarted"
 
 # Somebody else pushed meanwhile: neither tag nor commit gets there.
 git clone -q "$work/origin.git" "$work/other"
