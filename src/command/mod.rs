@@ -236,7 +236,8 @@ fn stages(
     let color = colored(cli.global.color, environment, process.stdout_is_terminal);
     let stderr_color = colored(cli.global.color, environment, process.stderr_is_terminal);
     let mut codes = Vec::new();
-    let mut delivery = deliver::Delivery::new(&config, environment, &console, &reach.registry);
+    let last = signals.for_last_words(&reach.registry);
+    let mut delivery = deliver::Delivery::new(&config, environment, &console, &last);
     let several = plans.len() > 1;
     for plan in &plans {
         let mut done = pipeline::run(plan, &tools);

@@ -89,7 +89,8 @@ pub struct GlobalArgs {
     /// registry without TLS; true when absent
     #[arg(long, global = true, value_name = "BOOL")]
     pub tls_verify: Option<String>,
-    /// Longest time that the whole run may take: 90s, 30m or 2h; it ends with code 143
+    /// Longest time that the whole run may take: 90s, 30m or 2h; after it, a minute at most goes to
+    /// telling what came of it; it ends with code 143
     #[arg(long, global = true, value_name = "SPAN")]
     pub timeout: Option<String>,
 }

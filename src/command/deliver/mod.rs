@@ -145,7 +145,8 @@ impl<'a> Delivery<'a> {
         let outcome = Outcome {
             raw: code,
             conclusion: Conclusion::Error,
-            headline: words::headline(code, &self.reports()),
+            // SIGTERM has the code of a run that took too long, and is not one.
+            headline: words::headline(ExitCode::Interrupted, &self.reports()),
         };
         let outputs = self.outputs(&outcome, code);
         sinks::files(&mut self, &outputs);

@@ -20,6 +20,7 @@ pub(super) fn headline(code: ExitCode, reports: &[&Report]) -> String {
         ExitCode::BuildFailed => "the build failed",
         ExitCode::PushFailed => "the push failed",
         ExitCode::PublishFailed => "not published",
+        ExitCode::Terminated => "took longer than its timeout",
         _ => "ended early",
     };
     let assessments: Vec<&Assessment> = reports
