@@ -13,7 +13,7 @@ use super::{
     Job, Tree,
     cache::Caches,
     failure::{file_failure, store_failure},
-    keys::{self, canonical, copies, inputs, is_link},
+    keys::{self, canonical, copies, inputs, is_link, whole},
     tell::Tell,
 };
 use crate::{
@@ -125,7 +125,6 @@ impl<'a> Parts<'a> {
         ignore: Option<Ignore>,
         caches: Caches,
     ) -> Result<Shared<'a>, BuildError> {
-        let plan = &self.job.plan;
         let key = stats_key(self.job);
         let before: String = self.store.record(STATS, &key).unwrap_or_default();
         let mut shared = Shared {
@@ -143,7 +142,7 @@ impl<'a> Parts<'a> {
             outputs: Mutex::default(),
             used: Mutex::default(),
             foreign: Mutex::default(),
-            salt: format!("{:?} {:?}", plan.source_date_epoch, self.job.compression),
+            salt: salt(self.job, self.store),
             views: Mutex::default(),
             empty: OnceLock::new(),
             definitions: Vec::new(),
@@ -157,6 +156,19 @@ impl<'a> Parts<'a> {
         }
         Ok(shared)
     }
+}
+
+/// Where there is one id, every file is its own, and a layer says so.
+fn salt(job: &Job, store: &Store) -> String {
+    let owners = if store.squashes_owners() {
+        " one id"
+    } else {
+        ""
+    };
+    format!(
+        "{:?} {:?}{owners}",
+        job.plan.source_date_epoch, job.compression
+    )
 }
 
 fn stats_key(job: &Job) -> Digest {
@@ -270,11 +282,7 @@ impl Shared<'_> {
         if let Op::Exec(exec) = op {
             for input in inputs(op) {
                 if Some(input) != exec.base {
-                    parts.push(match self.output(input) {
-                        Some(Output::Directory(_, digest)) => digest.to_string(),
-                        Some(Output::Tree(tree)) => chain(&tree),
-                        None => String::new(),
-                    });
+                    parts.push(self.content_of(input));
                 }
             }
         }
@@ -284,6 +292,30 @@ impl Shared<'_> {
             parts.push(key.to_string());
         }
         Ok(keys::digest("content", &self.salt, &parts))
+    }
+
+    /// What tells the content of a vertex's tree.
+    fn content_of(&self, id: VertexId) -> String {
+        match self.output(id) {
+            Some(Output::Directory(_, digest)) => digest.to_string(),
+            Some(Output::Tree(tree)) => chain(&tree),
+            None => String::new(),
+        }
+    }
+
+    /// The same of a tree that a mount shows `source` of.
+    pub(super) fn content_of_tree(
+        &self,
+        tree: graph::Tree,
+        source: &str,
+    ) -> Result<String, BuildError> {
+        match tree {
+            graph::Tree::Empty => Ok(String::new()),
+            graph::Tree::Vertex(id) => Ok(self.content_of(id)),
+            graph::Tree::Context => files::key(&whole(tree, source), self)
+                .map(|key| key.to_string())
+                .map_err(|error| file_failure(self.job, None, &error)),
+        }
     }
 
     /// What the cache knows under a key, when its layers can be had.

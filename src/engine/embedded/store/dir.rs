@@ -10,12 +10,16 @@ use std::{
         unix::ffi::OsStrExt as _,
     },
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timestamps, Uid};
 
 /// Names of attributes on one file, at most; the kernel's own limit for the list.
 const MAX_XATTRS: usize = 64 << 10;
+
+/// Directories that one removal keeps open at once.
+const MAX_OPEN: usize = 128;
 
 /// An open directory.
 #[derive(Debug)]
@@ -248,18 +252,55 @@ impl Dir {
         Ok(rustix::fs::utimensat(&self.0, name, &times, flags)?)
     }
 
-    /// Removes a name with everything below it.
+    /// Removes a name with everything below it, however deep: what lies deeper than descriptors should
+    /// be kept open for is moved up first, where it can be.
     pub(crate) fn remove(&self, name: &Name) -> io::Result<()> {
+        let mut deep = Deep {
+            top: self,
+            waiting: Vec::new(),
+        };
+        self.remove_level(name, 0, &mut deep)?;
+        while let Some(moved) = deep.waiting.pop() {
+            self.remove_level(&moved, 0, &mut deep)?;
+        }
+        Ok(())
+    }
+
+    fn remove_level(&self, name: &Name, depth: usize, deep: &mut Deep<'_>) -> io::Result<()> {
         match rustix::fs::unlinkat(&self.0, name, AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => return Ok(()),
             Err(rustix::io::Errno::ISDIR | rustix::io::Errno::PERM) => {}
             Err(error) => return Err(error.into()),
         }
+        if depth >= MAX_OPEN && deep.take(self, name)? {
+            return Ok(());
+        }
         let child = self.child(name)?;
         for inner in child.names()? {
-            child.remove(&inner)?;
+            child.remove_level(&inner, depth + 1, deep)?;
         }
         Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)?)
+    }
+}
+
+/// Directories that were moved to the top of a removal, and wait for their own.
+struct Deep<'d> {
+    top: &'d Dir,
+    waiting: Vec<Name>,
+}
+
+impl Deep<'_> {
+    /// Moves a directory; false where the file system does not let it.
+    fn take(&mut self, from: &Dir, child: &Name) -> io::Result<bool> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let moved = name(format!(".deep-{}-{number}", std::process::id()).as_bytes())?;
+        let flags = rustix::fs::RenameFlags::NOREPLACE;
+        if rustix::fs::renameat_with(&from.0, child, &self.top.0, &moved, flags).is_err() {
+            return Ok(false);
+        }
+        self.waiting.push(moved);
+        Ok(true)
     }
 }
 

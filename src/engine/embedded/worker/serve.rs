@@ -15,7 +15,10 @@ use std::{
 
 use nix::{
     mount::{MsFlags, mount},
-    sys::prctl,
+    sys::{
+        prctl,
+        resource::{Resource, getrlimit, setrlimit},
+    },
 };
 use zeroize::Zeroizing;
 
@@ -55,6 +58,7 @@ const OWNER: &str = "lock";
 /// Entry of the process.
 pub(super) fn main(mode: Option<&str>) -> u8 {
     let plain = mode == Some(setup::PLAIN);
+    let open_files = raise_open_files();
     if setup::tie().is_err() || (plain && prctl::set_child_subreaper(true).is_err()) {
         return 1;
     }
@@ -71,7 +75,7 @@ pub(super) fn main(mode: Option<&str>) -> u8 {
     if let Some(prune) = request.prune {
         return u8::from(say(&pruned(&request.plan.cache_dir, prune)).is_err());
     }
-    let last = match build(request, input) {
+    let last = match build(request, input, open_files) {
         Ok(built) => Message::Built {
             digest: built.digest.to_string(),
             engine: built.engine,
@@ -80,6 +84,14 @@ pub(super) fn main(mode: Option<&str>) -> u8 {
         Err(error) => Message::Failed(Failure::from(error)),
     };
     u8::from(say(&last).is_err())
+}
+
+/// Walks of deep trees over many layers keep many directories open. The limits before are those of
+/// steps.
+fn raise_open_files() -> Option<(u64, u64)> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok()?;
+    Some((soft, hard))
 }
 
 /// As root of a user namespace, files of subordinate ids can be removed.
@@ -176,7 +188,11 @@ impl BuildEvents for Events {
     }
 }
 
-fn build(request: Request, input: Input) -> Result<Built, BuildError> {
+fn build(
+    request: Request,
+    input: Input,
+    open_files: Option<(u64, u64)>,
+) -> Result<Built, BuildError> {
     let cancel = Cancel::new();
     let auth = ask_for_logins(input, cancel.clone())?;
     let registry = RegistryOptions {
@@ -202,6 +218,7 @@ fn build(request: Request, input: Input) -> Result<Built, BuildError> {
     };
     let runner = StepRunner::new(ground.isolation, ground.scratch.path.clone(), plan.limits)
         .with_words(ground.words)
+        .with_open_files(open_files)
         .with_network(network);
     if let Some(note) = runner.unheld() {
         events.event(BuildEvent::Note(note));
