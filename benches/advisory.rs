@@ -22,7 +22,7 @@ use plimsoll::{
         feed,
         grade::{AsOf, Data, health},
         known_ends_of_life,
-        matching::{Evidence, Installed, LayerEvidence, matches},
+        matching::{Detail, Evidence, Installed, LayerEvidence, matches},
     },
     oci::LayerIndex,
     rpm::Nevra,
@@ -151,14 +151,18 @@ fn image_against(
         bench.iter(|| Database::open(black_box(&file)).unwrap().counts());
     });
     criterion.bench_function(&format!("{name}/match"), |bench| {
-        bench.iter(|| matches(&database, evidence, packages).missing.len());
+        bench.iter(|| {
+            matches(&database, evidence, packages, Detail::Missing)
+                .missing
+                .len()
+        });
     });
     criterion.bench_function(
         &format!("{name}/open, match 500 packages, grade"),
         |bench| {
             bench.iter(|| {
                 let database = Database::open(black_box(&file)).unwrap();
-                let matched = matches(&database, evidence, packages);
+                let matched = matches(&database, evidence, packages, Detail::Missing);
                 health(
                     evidence,
                     &matched,

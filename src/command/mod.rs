@@ -223,7 +223,8 @@ fn stages(
     let database = advisories::database_path(environment);
     let as_of = as_of(cli, environment, now)?;
     let cache = advisories::package_cache(environment);
-    let advisories = Advisories::read(database.as_deref(), as_of, cache);
+    let detail = reports::detail(&config.reports);
+    let advisories = Advisories::read(database.as_deref(), as_of, cache, detail);
     let tools = Tools {
         advisories: &advisories,
         reach: &reach,

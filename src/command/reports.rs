@@ -10,11 +10,12 @@ use std::{
 use tempfile::NamedTempFile;
 
 use crate::{
-    config::{Config, ReportTo},
+    advisory::matching::Detail,
+    config::{Config, ReportTo, Sourced},
     error::Error,
     pipeline::Done,
     progress::Console,
-    report::{REPORTERS, Report, Reporter, Table},
+    report::{OpenVex, REPORTERS, Report, Reporter, Table},
 };
 
 /// How reports on standard output look.
@@ -23,6 +24,15 @@ pub(super) struct Shown<'a> {
     pub(super) console: &'a Console,
     /// with colours
     pub(super) color: bool,
+}
+
+/// What the reports want to know of advisories: `OpenVEX` says what is fixed, too.
+pub(super) fn detail(reports: &[Sourced<ReportTo>]) -> Detail {
+    let is_vex = |to: &Sourced<ReportTo>| to.value.format == OpenVex.name();
+    match reports.iter().any(is_vex) {
+        true => Detail::Applied,
+        false => Detail::Missing,
+    }
 }
 
 /// Writes each report to its place; one that cannot be written keeps no other from being so. With

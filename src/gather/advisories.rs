@@ -12,7 +12,7 @@ use crate::{
         Severity,
         database::Database,
         grade::{AsOf, Data, health},
-        matching::matches,
+        matching::{Detail, matches},
     },
     subject::{AdvisoryFacts, Fact},
 };
@@ -39,11 +39,13 @@ pub struct Advisories {
     pub as_of: AsOf,
     /// where package lists are kept
     pub cache: PackageCache,
+    /// whether a report wants the applied ones too
+    pub detail: Detail,
 }
 
 impl Advisories {
     /// Reads the database at a path.
-    pub fn read(path: Option<&Path>, as_of: AsOf, cache: PackageCache) -> Self {
+    pub fn read(path: Option<&Path>, as_of: AsOf, cache: PackageCache, detail: Detail) -> Self {
         let file = match path.map(|path| (path, read(path))) {
             Some((_, Ok(file))) => Fact::Known(file),
             Some((path, Err(error))) if error.kind() == io::ErrorKind::NotFound => Fact::Unmet(format!(
@@ -53,7 +55,12 @@ impl Advisories {
             Some((path, Err(error))) => Fact::Unmet(format!("advisory database {}: {error}", path.display())),
             None => Fact::Unmet("there is no advisory database: neither `XDG_DATA_HOME` nor `HOME` says where it lies".to_owned()),
         };
-        Self { file, as_of, cache }
+        Self {
+            file,
+            as_of,
+            cache,
+            detail,
+        }
     }
 
     /// Lays an image beside them; the data may be `limit` days older than the time asked for, and the
@@ -76,7 +83,7 @@ impl Advisories {
             Ok(database) => database,
             Err(error) => return Fact::Unmet(error.to_string()),
         };
-        let mut matched = matches(&database, evidence, &list.installed);
+        let mut matched = matches(&database, evidence, &list.installed, self.detail);
         matched.notes.extend(unread.iter().cloned());
         // a day that was asked for may lie ahead: that is a look into the future, not old data
         let limit = matches!(self.as_of, AsOf::Instant(_)).then_some(limit);

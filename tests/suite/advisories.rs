@@ -16,7 +16,7 @@ use plimsoll::{
         feed,
         grade::{AsOf, Data, Health, grade, health},
         known_ends_of_life,
-        matching::{Evidence, Installed, LayerEvidence, Matched, matches},
+        matching::{Detail, Evidence, Installed, LayerEvidence, Matched, matches},
     },
     oci::LayerIndex,
     rpm::Nevra,
@@ -151,7 +151,7 @@ fn the_golden_image_lacks_what_openscap_says_and_has_its_grades() {
     let file = rhel8(&data);
     let database = Database::open(&file).unwrap();
     assert_eq!(database.counts().advisories, 181);
-    let matched = matches(&database, &ubi8(), &golden_list(&data));
+    let matched = matches(&database, &ubi8(), &golden_list(&data), Detail::Missing);
     let missing: BTreeSet<String> = matched
         .missing
         .iter()
@@ -195,7 +195,7 @@ fn the_golden_list_signed_by_someone_else_has_no_grade() {
     for package in &mut list {
         package.signing_key = Some("05b555b38483c65d".to_owned());
     }
-    let matched = matches(&database, &ubi8(), &list);
+    let matched = matches(&database, &ubi8(), &list, Detail::Missing);
     assert_eq!((matched.missing.len(), matched.scanned), (0, 0));
     let as_of = AsOf::Day("2020-03-19".parse().unwrap());
     let data = Data {
@@ -287,7 +287,7 @@ fn varied_package_lists_get_the_plain_answer() {
                 }
             })
             .collect();
-        let matched = matches(&database, &ubi8(), &list);
+        let matched = matches(&database, &ubi8(), &list, Detail::Missing);
         let missing: BTreeSet<String> = matched
             .missing
             .iter()
@@ -562,7 +562,7 @@ fn documents_that_come_along_are_read_and_matched() {
         streams: Vec::new(),
     };
     let missing = |release: &str| {
-        matches(&database, &evidence, &[package(release)])
+        matches(&database, &evidence, &[package(release)], Detail::Missing)
             .missing
             .into_iter()
             .map(|missing| missing.id)

@@ -12,7 +12,7 @@ use plimsoll::{
     advisory::{
         database::Database,
         grade::{AsOf, Health, grade, timeline},
-        matching::{Matched, matches},
+        matching::{Detail, Matched, matches},
     },
     check,
     finding::{Assessment, Finding, Outcome, Verdict},
@@ -576,6 +576,7 @@ fn the_golden_image_has_the_same_advisories_in_every_format() {
         &database,
         &advisories::ubi8(),
         &advisories::golden_list(&data),
+        Detail::Missing,
     );
     let golden =
         fs::read_to_string(data.join("golden-example/golden-mod-httpd-rhel-8.oval.tsv")).unwrap();

@@ -12,7 +12,7 @@ use plimsoll::{
         Stance,
         csaf::parse_vex,
         database::{Contents, Database},
-        matching::{Evidence, Installed, LayerEvidence, matches},
+        matching::{Detail, Evidence, Installed, LayerEvidence, matches},
     },
     oci::LayerIndex,
     rpm::Nevra,
@@ -104,7 +104,7 @@ fn told(documents: &[String], evidence: &Evidence, packages: &[Installed]) -> Ve
         database.contents() == contents,
         "what is read back is what was given"
     );
-    let matched = matches(&database, evidence, packages);
+    let matched = matches(&database, evidence, packages, Detail::Missing);
     assert!(matched.missing.is_empty());
     let all = matched.unfixed.iter().chain(&matched.not_affected);
     all.flat_map(|own| {
@@ -226,7 +226,12 @@ fn statements_never_take_an_advisory_away_and_repeat_none() {
         let file = contents.to_bytes().unwrap();
         let database = Database::open(&file).unwrap();
         for (evr, missing) in [("1.34-1.el9", 1), ("1.34-9.el9", 0)] {
-            let matched = matches(&database, &image(MAIN), &[installed("tar", "tar", evr)]);
+            let matched = matches(
+                &database,
+                &image(MAIN),
+                &[installed("tar", "tar", evr)],
+                Detail::Missing,
+            );
             assert_eq!(matched.missing.len(), missing, "{status} {evr}");
             assert!(matched.unfixed.is_empty() && matched.not_affected.is_empty());
         }

@@ -83,6 +83,15 @@ pub struct Product {
     pub basis: Basis,
 }
 
+/// How much of the answer is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// what is missing
+    Missing,
+    /// and the advisories that are applied: there can be thousands of them, and the grade needs none
+    Applied,
+}
+
 /// What came of matching a list of packages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Matched {
@@ -91,7 +100,7 @@ pub struct Matched {
     /// for information: fixes of the main stream for what the image's own stream (EUS and its like)
     /// has no fix for
     pub main_stream: Vec<Missing>,
-    /// advisories whose fixes are all there, by id
+    /// advisories whose fixes are all there, by id; empty unless asked for by [`Detail::Applied`]
     pub applied: Vec<Applied>,
     /// for information: vulnerabilities that concern packages and that no advisory mends, the worst
     /// first; only what the documents of vulnerabilities say, when there are any
@@ -120,7 +129,12 @@ impl Matched {
 }
 
 /// Matches packages against the database.
-pub fn matches(database: &Database<'_>, evidence: &Evidence, packages: &[Installed]) -> Matched {
+pub fn matches(
+    database: &Database<'_>,
+    evidence: &Evidence,
+    packages: &[Installed],
+    detail: Detail,
+) -> Matched {
     let mut search = Search {
         database,
         modules: (1..)
@@ -129,7 +143,7 @@ pub fn matches(database: &Database<'_>, evidence: &Evidence, packages: &[Install
             .collect(),
         missing: BTreeMap::new(),
         main_stream: BTreeMap::new(),
-        applied: BTreeMap::new(),
+        applied: (detail == Detail::Applied).then(BTreeMap::new),
         stances: Stances::default(),
         unlabelled: BTreeSet::new(),
     };
@@ -210,8 +224,8 @@ struct Search<'a> {
     modules: HashMap<&'a str, u16>,
     missing: Found,
     main_stream: Found,
-    /// packages that have an advisory's fix, by its number
-    applied: BTreeMap<u32, Vec<&'a Nevra>>,
+    /// packages that have an advisory's fix, by its number, when that is asked for
+    applied: Option<BTreeMap<u32, Vec<&'a Nevra>>>,
     stances: Stances<'a>,
     /// packages of modules of which nobody knows the stream
     unlabelled: BTreeSet<&'a str>,
@@ -291,9 +305,12 @@ impl<'a> Search<'a> {
                 _ => {}
             }
         }
-        let applied = rows.iter().filter(|row| row.evr < first_newer);
-        for row in applied.filter(|row| verdict(row) == Some(Verdict::Own)) {
-            let packages = self.applied.entry(row.advisory).or_default();
+        let Some(applied) = &mut self.applied else {
+            return;
+        };
+        let older = rows.iter().filter(|row| row.evr < first_newer);
+        for row in older.filter(|row| verdict(row) == Some(Verdict::Own)) {
+            let packages = applied.entry(row.advisory).or_default();
             if packages.last() != Some(&nevra) {
                 packages.push(nevra);
             }
@@ -310,7 +327,8 @@ impl<'a> Search<'a> {
                 packages: packages.iter().map(|nevra| (*nevra).clone()).collect(),
             }
         };
-        self.applied.iter().filter(whole).map(applied).collect()
+        let all = self.applied.iter().flatten();
+        all.filter(whole).map(applied).collect()
     }
 
     /// A fix of the main stream has a vulnerability that no fix of the image's own stream has.

@@ -164,7 +164,12 @@ const BASEOS8: &[&[&str]] = &[&["ubi-8-baseos-rpms"]];
 fn hits(row: &str, evidence: &Evidence, package: &Installed) -> bool {
     let file = database(&[("RHSA-2024:1", Severity::Important, "2024-01-01", &[row])]);
     let database = Database::open(&file).expect("a database");
-    let matched = matches(&database, evidence, std::slice::from_ref(package));
+    let matched = matches(
+        &database,
+        evidence,
+        std::slice::from_ref(package),
+        Detail::Applied,
+    );
     !matched.missing.is_empty()
 }
 
@@ -450,9 +455,44 @@ fn the_main_stream_informs_an_image_on_a_stream_of_its_own_where_that_has_no_fix
         &database,
         &evidence,
         &[installed("bash-5-1.x86_64"), installed("tar-2-3.x86_64")],
+        Detail::Missing,
     );
     assert_eq!(missing(&matched.missing), [] as [&str; 0]);
     assert_eq!(missing(&matched.main_stream), ["RHSA-2024:1"]);
+}
+
+#[test]
+fn an_advisory_is_applied_when_every_package_of_it_has_its_fix_and_is_listed_when_asked_for() {
+    let of = |package: &str, fixed: &str| {
+        format!("{package} - o:redhat:enterprise_linux:8::baseos {fixed} x86_64")
+    };
+    let both = [of("bash", "0:5-1"), of("tar", "0:2-2")];
+    let newer = [of("bash", "0:5-2"), of("tar", "0:2-3")];
+    let both: Vec<&str> = both.iter().map(String::as_str).collect();
+    let newer: Vec<&str> = newer.iter().map(String::as_str).collect();
+    let file = database(&[
+        ("RHSA-2024:1", Severity::Important, "2024-01-01", &both),
+        ("RHSA-2024:2", Severity::Important, "2024-02-01", &newer),
+    ]);
+    let database = Database::open(&file).expect("a database");
+    let packages = [installed("bash-5-1.x86_64"), installed("tar-2-3.x86_64")];
+    let asked = |detail| matches(&database, &evidence("8.9", BASEOS8), &packages, detail);
+    let matched = asked(Detail::Applied);
+    assert_eq!(missing(&matched.missing), ["RHSA-2024:2"]);
+    let applied = |matched: &Matched| {
+        let line = |applied: &Applied| {
+            let packages = applied.packages.iter().map(ToString::to_string);
+            format!("{}: {}", applied.id, packages.collect::<Vec<_>>().join(" "))
+        };
+        matched.applied.iter().map(line).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        applied(&matched),
+        ["RHSA-2024:1: bash-5-1.x86_64 tar-2-3.x86_64"]
+    );
+    let short = asked(Detail::Missing);
+    assert_eq!(applied(&short), [] as [&str; 0]);
+    assert_eq!(short.missing, matched.missing);
 }
 
 #[test]
@@ -479,7 +519,9 @@ fn layers_inherit_repositories_from_below_and_not_from_above() {
             ..installed("tripleo-1-1.noarch")
         };
         assert_eq!(
-            matches(&database, &evidence, &[package]).missing.len(),
+            matches(&database, &evidence, &[package], Detail::Missing)
+                .missing
+                .len(),
             wanted,
             "layer {layer}"
         );
@@ -504,7 +546,7 @@ fn evidence_goes_by_its_strength() {
             repository: repository.map(str::to_owned),
             ..installed("tar-1-1.x86_64")
         };
-        let matched = matches(&database, &evidence, &[package]);
+        let matched = matches(&database, &evidence, &[package], Detail::Missing);
         assert_eq!(matched.missing.len(), 1);
         assert_eq!(
             matched.is_assumed(),
@@ -597,7 +639,12 @@ fn what_is_not_red_hats_is_not_scanned() {
             ..installed("tar-1-1.x86_64")
         };
         let key = installed("gpg-pubkey-1-1.x86_64");
-        let matched = matches(&database, &evidence("8.9", BASEOS8), &[package, key]);
+        let matched = matches(
+            &database,
+            &evidence("8.9", BASEOS8),
+            &[package, key],
+            Detail::Missing,
+        );
         assert_eq!(
             (
                 matched.scanned,
@@ -621,7 +668,12 @@ fn every_missing_advisory_is_kept_the_worst_and_oldest_first() {
     ]);
     let database = Database::open(&file).expect("a database");
     let packages = [installed("tar-1-1.x86_64")];
-    let matched = matches(&database, &evidence("8.9", BASEOS8), &packages);
+    let matched = matches(
+        &database,
+        &evidence("8.9", BASEOS8),
+        &packages,
+        Detail::Missing,
+    );
     assert_eq!(
         missing(&matched.missing),
         ["RHBA-2024:2", "RHSA-2024:1", "RHEA-2024:4", "RHSA-2024:3"]
@@ -629,7 +681,12 @@ fn every_missing_advisory_is_kept_the_worst_and_oldest_first() {
     assert_eq!(matched.missing[0].kind, AdvisoryKind::Bugfix);
     assert_eq!(matched.missing[0].packages[0].fixed.to_string(), "1-3");
     let packages = [installed("tar-1-3.x86_64")];
-    let matched = matches(&database, &evidence("8.9", BASEOS8), &packages);
+    let matched = matches(
+        &database,
+        &evidence("8.9", BASEOS8),
+        &packages,
+        Detail::Missing,
+    );
     assert_eq!(missing(&matched.missing), ["RHEA-2024:4", "RHSA-2024:3"]);
 }
 
@@ -640,7 +697,12 @@ fn ends_of_life_are_those_of_products_and_streams_in_use() {
     let mut podman = installed("podman-1-1.x86_64");
     podman.module = Some("container-tools:1.0:8000020190828150510:c294d161".to_owned());
     let ends = |version, packages: &[Installed]| {
-        let matched = matches(&database, &evidence(version, &[]), packages);
+        let matched = matches(
+            &database,
+            &evidence(version, &[]),
+            packages,
+            Detail::Missing,
+        );
         matched
             .ends_of_life
             .into_iter()

@@ -10,7 +10,7 @@ use crate::{
     advisory::{
         Severity,
         grade::{AsOf, Grade, Health},
-        matching::{Evidence, LayerEvidence},
+        matching::{Detail, Evidence, LayerEvidence},
     },
     config::{Environment, cli::ForArgs},
     error::Error,
@@ -61,7 +61,7 @@ pub(in crate::command) fn for_image(
     } else {
         super::package_cache(environment)
     };
-    let advisories = Advisories::read(path.as_deref(), wanted.as_of, cache);
+    let advisories = Advisories::read(path.as_deref(), wanted.as_of, cache, Detail::Missing);
     if let Fact::Unmet(reason) = &advisories.file {
         return Err(super::usage(reason.clone(), ""));
     }

@@ -9,7 +9,7 @@ mod stage;
 use std::{path::PathBuf, sync::Mutex, time::Duration};
 
 use plimsoll::{
-    advisory::grade::AsOf,
+    advisory::{grade::AsOf, matching::Detail},
     check,
     engine::EngineEnvironment,
     gather::{self, Advisories, PackageCache, Reach, Request},
@@ -103,7 +103,12 @@ fn accepted(source: &dyn ImageSource) -> Accepted {
         ..Policy::default()
     };
     let now = "2026-11-22T00:00:00Z".parse().unwrap();
-    let advisories = Advisories::read(None, AsOf::Instant(now), PackageCache::default());
+    let advisories = Advisories::read(
+        None,
+        AsOf::Instant(now),
+        PackageCache::default(),
+        Detail::Missing,
+    );
     let reach = Reach {
         registry: RegistryOptions::default(),
         engine: EngineEnvironment::default(),
