@@ -2,7 +2,7 @@
 //! no link that a layer or a step left behind leads out of it.
 
 use std::{
-    ffi::{CString, OsStr},
+    ffi::{CStr, CString, OsStr},
     fs::File,
     io,
     os::{
@@ -15,8 +15,7 @@ use std::{
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timestamps, Uid};
 
-/// Names of attributes on one file, at most; the kernel's own limit for the list.
-const MAX_XATTRS: usize = 64 << 10;
+use crate::engine::xattrs;
 
 /// Directories that one removal keeps open at once.
 const MAX_OPEN: usize = 128;
@@ -177,22 +176,14 @@ impl Dir {
     /// Extended attributes of a name, or of the directory itself, sorted.
     pub(crate) fn xattrs(&self, name: Option<&Name>) -> io::Result<Vec<Xattr>> {
         let path = self.by_descriptor(name);
-        let mut list = vec![0_u8; 1024];
-        let length = loop {
-            match rustix::fs::llistxattr(&path, &mut list[..]) {
-                Ok(length) => break length,
-                Err(rustix::io::Errno::RANGE) if list.len() < MAX_XATTRS => {
-                    list.resize(MAX_XATTRS, 0);
-                }
-                Err(rustix::io::Errno::OPNOTSUPP) => return Ok(Vec::new()),
-                Err(error) => return Err(error.into()),
-            }
+        let names = match xattrs::list(&path) {
+            Err(rustix::io::Errno::NOTSUP) => Vec::new(),
+            names => names?,
         };
-        let names = list.get(..length).unwrap_or_default();
         let mut found = Vec::new();
-        for key in names.split(|&byte| byte == 0).filter(|key| !key.is_empty()) {
-            if let Some(value) = xattr(&path, key)? {
-                found.push((key.to_vec(), value));
+        for key in names {
+            if let Some(value) = xattr(&path, &key)? {
+                found.push((key.into_bytes(), value));
             }
         }
         found.sort_unstable();
@@ -201,7 +192,7 @@ impl Dir {
 
     /// One extended attribute.
     pub(crate) fn xattr(&self, name: Option<&Name>, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        xattr(&self.by_descriptor(name), key)
+        xattr(&self.by_descriptor(name), &self::name(key)?)
     }
 
     pub(crate) fn set_xattr(
@@ -304,20 +295,9 @@ impl Deep<'_> {
     }
 }
 
-fn xattr(path: &Path, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    let key = OsStr::from_bytes(key);
-    let mut value = vec![0_u8; 256];
-    loop {
-        match rustix::fs::lgetxattr(path, key, &mut value[..]) {
-            Ok(length) => {
-                value.truncate(length);
-                return Ok(Some(value));
-            }
-            Err(rustix::io::Errno::RANGE) if value.len() < MAX_XATTRS => {
-                value.resize(MAX_XATTRS, 0);
-            }
-            Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        }
+fn xattr(path: &Path, key: &CStr) -> io::Result<Option<Vec<u8>>> {
+    match xattrs::get(path, key) {
+        Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => Ok(None),
+        value => Ok(Some(value?)),
     }
 }
