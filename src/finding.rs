@@ -1,12 +1,14 @@
 //! Finding, location, verdict, outcome, assessment, lint.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     oci::{ImagePath, LayerIndex},
     rule::Rule,
 };
 
 /// Lines of a file of the repository. Lines and columns count from 1.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Location {
     /// path relative to the repository root, `/` between components, no leading `./`
     pub file: String,

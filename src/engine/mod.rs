@@ -23,8 +23,10 @@ pub mod dial;
 pub mod docker;
 pub mod dockerignore;
 pub mod embedded;
+mod log_bytes;
 mod select;
 mod ssh_keys;
+mod xattrs;
 
 pub use connect::connect;
 pub use select::{EngineChoice, EngineEnvironment, Place, docker_address, place};
@@ -111,7 +113,7 @@ pub struct Limits {
 }
 
 /// What happens during a build.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum BuildEvent {
     /// a step started, ended, or was found in the cache; `id` is stable within a build
     Step {
@@ -138,6 +140,7 @@ pub enum BuildEvent {
         /// vertex digest
         id: String,
         /// raw bytes
+        #[serde(with = "log_bytes")]
         data: Vec<u8>,
         /// it came on standard error
         stderr: bool,
@@ -147,7 +150,7 @@ pub enum BuildEvent {
 }
 
 /// State of a step.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum StepState {
     /// runs
     Started,

@@ -326,6 +326,39 @@ fn a_cache_directory_in_the_context_is_not_copied_into_itself() {
 }
 
 #[test]
+fn a_tree_that_is_deeper_than_descriptors_reach_leaves_nothing_behind() {
+    let test = "a_tree_that_is_deeper_than_descriptors_reach_leaves_nothing_behind";
+    let steps = "RUN test $(ulimit -n) = 300\n\
+                 RUN i=0; while test $i -lt 900; do mkdir d && cd d && i=$((i+1)); done\n";
+    let Some(project) = Project::new(test, steps) else {
+        return;
+    };
+    let limited = |limits: &str| {
+        let build = project.command();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{limits} && exec \"$0\" \"$@\"")]);
+        command.arg(build.get_program()).args(build.get_args());
+        for (name, value) in build.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.current_dir(project.dir.path());
+        Ran::of(&command.output().unwrap())
+    };
+    let ran = limited("ulimit -Sn 300");
+    assert_eq!(ran.code, 0, "{ran}");
+    fs::remove_dir_all(project.path("cache/records/steps")).unwrap();
+    let ran = limited("ulimit -n 300");
+    assert_ne!(ran.code, 0, "{ran}");
+    assert!(ran.stderr.contains("Too many open files"), "{ran}");
+    assert!(ran.stderr.len() < 8192, "{ran}");
+    let left: Vec<_> = fs::read_dir(project.path("cache/tmp")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn a_device_that_a_step_makes_is_of_no_use_to_it() {
     let test = "a_device_that_a_step_makes_is_of_no_use_to_it";
     // What reads endlessly where it can be read at all.
@@ -694,6 +727,9 @@ fn a_user_without_privileges_and_without_subordinate_ids_builds_what_needs_one_i
     if allowed(&ran) {
         assert!(ran.stderr.contains("one user id"), "{ran}");
         assert!(project.paths().iter().any(|path| path == "built"));
+        // Layers of a build that knows no other owner are none of a build that does.
+        let ran = project.build();
+        assert!(ran.code == 0 && !ran.stderr.contains("(cached)"), "{ran}");
     }
     project.assert_nothing_is_left("as a user");
 }

@@ -40,21 +40,13 @@ pub(super) fn write(
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": MediaType::ImageManifest.to_string(),
-        "config": described(&config),
-        "layers": layers.iter().map(described).collect::<Vec<_>>(),
+        "config": config,
+        "layers": layers,
     });
     let manifest = layout.bytes(MediaType::ImageManifest, manifest.to_string().as_bytes())?;
     let digest = manifest.digest().clone();
     layout.finish(&manifest, names)?;
     Ok(digest)
-}
-
-fn described(of: &Descriptor) -> Value {
-    json!({
-        "mediaType": of.media_type().to_string(),
-        "digest": of.digest().to_string(),
-        "size": of.size(),
-    })
 }
 
 fn configuration(image: Image<'_>) -> Value {

@@ -13,6 +13,7 @@
 //! kernel takes its mounts and its processes with it. Semantics are `BuildKit`'s, case for case; what
 //! is not supported is refused by name and line before anything runs.
 
+mod archive;
 pub mod base;
 mod engine;
 mod export;

@@ -12,7 +12,7 @@ use std::{
 use std::os::unix::process::CommandExt as _;
 
 use super::{
-    FetchError, FetchOptions, redacted,
+    FetchError, FetchOptions, environment, redacted,
     refs::{self, Meant, is_commit},
 };
 use crate::engine::embedded::{files::open_plain_directory, graph::GitSource};
@@ -327,7 +327,11 @@ impl<'a> Git<'a> {
                 directory.parent().unwrap_or(directory),
             );
         }
-        let path = self.options.path.clone().or_else(process_path);
+        let path = self
+            .options
+            .path
+            .clone()
+            .or_else(|| environment::variable("PATH"));
         command
             .env(
                 "PATH",
@@ -344,6 +348,7 @@ impl<'a> Git<'a> {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
+        command.envs(environment::proxies(environment::variable));
         if let Some(agent) = &self.options.ssh_agent {
             command.env("SSH_AUTH_SOCK", agent);
         }
@@ -368,12 +373,4 @@ impl<'a> Git<'a> {
             }
         }
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "programs are looked up where this process would"
-)]
-fn process_path() -> Option<String> {
-    std::env::var("PATH").ok()
 }

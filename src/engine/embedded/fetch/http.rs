@@ -22,10 +22,9 @@ use crate::{
     },
 };
 
-/// What a server said of a file that is kept.
+/// What a server said of a file that is kept. The address is not in it: it may hold a password.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Known {
-    url: String,
     etag: Option<String>,
     modified: Option<String>,
     digest: String,
@@ -90,25 +89,49 @@ impl Fetch<'_> {
             return Err(self.refused(format!("`{}` is no file name", self.source.filename)));
         }
         let target = self.into.join(name);
-        let known = self.known();
         let host = authority(&url).unwrap_or_default();
         let client = http_client(&host, &self.options.http, url.scheme() == "http")
             .map_err(|fault| self.remote(fault))?;
-        let response = self.tries(&client, &url, known.as_ref()).await?;
-        let (digest, modified) = match (response.status(), &known) {
-            (StatusCode::NOT_MODIFIED, Some(known)) => {
-                (self.kept(known, &target)?, known.modified.clone())
-            }
-            (status, _) if status.is_success() || status.is_redirection() => {
-                self.download(response, &target).await?
-            }
-            (status, _) => {
-                return Err(self.remote(format!("invalid response status {}", status.as_u16())));
-            }
-        };
+        let (digest, modified) = self.file(&client, &url, &target).await?;
         check(&target, wanted.as_ref(), &digest, &self.what)?;
         finish(&target, modified.as_deref()).map_err(FetchError::io(&self.what))?;
         Ok(digest)
+    }
+
+    /// The file and its date: what is kept when the server calls it unchanged, else what it sends.
+    async fn file(
+        &self,
+        client: &reqwest::Client,
+        url: &url::Url,
+        target: &Path,
+    ) -> Result<(Digest, Option<String>), FetchError> {
+        if let Some(known) = self.known() {
+            let response = self.tries(client, url, Some(&known)).await?;
+            if response.status() != StatusCode::NOT_MODIFIED {
+                return self.answered(response, target).await;
+            }
+            match self.kept(&known, target) {
+                Ok(digest) => return Ok((digest, known.modified)),
+                Err(fault) => {
+                    tracing::debug!(%fault, "a kept download is of no use");
+                    let _ = fs::remove_file(target);
+                }
+            }
+        }
+        let response = self.tries(client, url, None).await?;
+        self.answered(response, target).await
+    }
+
+    async fn answered(
+        &self,
+        response: Response,
+        target: &Path,
+    ) -> Result<(Digest, Option<String>), FetchError> {
+        let status = response.status();
+        if status.is_success() || status.is_redirection() {
+            return self.download(response, target).await;
+        }
+        Err(self.remote(format!("invalid response status {}", status.as_u16())))
     }
 
     fn wanted(&self) -> Result<Option<Digest>, FetchError> {
@@ -196,34 +219,31 @@ impl Fetch<'_> {
     }
 
     fn known(&self) -> Option<Known> {
-        let text = read(&self.place()?.with_extension("json")).ok()?;
+        let place = self.place()?;
+        let text = read(&place.with_extension("json")).ok()?;
         let known: Known = serde_json::from_slice(&text).ok()?;
-        (known.url == self.source.url && self.place()?.exists()).then_some(known)
+        place.exists().then_some(known)
     }
 
-    /// The kept file, if it is still what it was.
-    fn kept(&self, known: &Known, target: &Path) -> Result<Digest, FetchError> {
-        let place = self
-            .place()
-            .ok_or_else(|| self.remote("not modified, but nothing is kept"))?;
-        let fail = || FetchError::io(&self.what);
-        let mut from = open(&place).map_err(fail())?;
-        let mut to = create(target).map_err(fail())?;
+    /// Copies the kept file, if it is still what it was.
+    fn kept(&self, known: &Known, target: &Path) -> io::Result<Digest> {
+        let place = self.place().ok_or(io::ErrorKind::NotFound)?;
+        let (mut from, mut to) = (open(&place)?, create(target)?);
         let mut hasher = BlobHasher::default();
         let mut buffer = vec![0; 64 << 10];
         loop {
-            let count = from.read(&mut buffer).map_err(fail())?;
+            let count = from.read(&mut buffer)?;
             let piece = buffer.get(..count).unwrap_or_default();
             if piece.is_empty() {
                 break;
             }
             hasher.update(piece);
-            to.write_all(piece).map_err(fail())?;
+            to.write_all(piece)?;
         }
         let digest = hasher.finish();
         if digest.to_string() != known.digest {
-            let _ = fs::remove_file(&place);
-            return Err(self.remote("the kept copy is damaged and was taken away; build again"));
+            // Damaged, or of another run that keeps it at the same time.
+            return Err(io::Error::other("it is not the file that was kept"));
         }
         Ok(digest)
     }
@@ -237,25 +257,27 @@ impl Fetch<'_> {
             return;
         };
         let known = Known {
-            url: self.source.url.clone(),
             etag,
             modified,
             digest: digest.to_string(),
         };
-        if let Err(fault) = store(file, &place, &known) {
+        if let Err(fault) = store(file, &place, &known, self.into) {
             tracing::debug!(%fault, "a download was not kept");
         }
     }
 }
 
-fn store(file: &Path, place: &Path, known: &Known) -> io::Result<()> {
+/// Both files are made beside the tree `into`, which goes with the run, and are there whole or not at
+/// all.
+fn store(file: &Path, place: &Path, known: &Known, into: &Path) -> io::Result<()> {
     let directory = place.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(directory)?;
+    let run = into.parent().unwrap_or(directory);
     let _ = fs::remove_file(place.with_extension("json"));
-    let copy = tempfile::NamedTempFile::new_in(directory)?;
+    let copy = tempfile::NamedTempFile::new_in(run)?;
     fs::copy(file, copy.path())?;
     copy.persist(place)?;
-    let mut text = tempfile::NamedTempFile::new_in(directory)?;
+    let mut text = tempfile::NamedTempFile::new_in(run)?;
     text.write_all(&serde_json::to_vec(known)?)?;
     text.persist(place.with_extension("json"))?;
     Ok(())

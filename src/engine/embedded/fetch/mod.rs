@@ -1,6 +1,7 @@
 //! Sources of `ADD` that are not on this machine: a file from HTTP(S), a checkout of a repository.
 //! Each becomes a tree in an empty directory. What is copied from it, and where to, is `files`'.
 
+mod environment;
 mod git;
 mod http;
 mod refs;

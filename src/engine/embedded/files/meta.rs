@@ -10,15 +10,12 @@ use std::{
 };
 
 use rustix::{
-    buffer::spare_capacity,
     fs::{AtFlags, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags},
     io::Errno,
 };
 
 use super::{FileError, mode::Chmod, root::Root};
-
-/// Attributes grow while they are read at most to what the kernel allows.
-const MAX_XATTR: usize = 64 * 1024;
+use crate::engine::xattrs;
 
 /// What every file of one action gets.
 #[derive(Debug)]
@@ -156,39 +153,14 @@ fn by_descriptor(directory: BorrowedFd<'_>, name: &OsStr) -> Option<CString> {
 }
 
 fn xattrs(path: &CString) -> Vec<(CString, Vec<u8>)> {
-    let Ok(names) = grown(|buffer| rustix::fs::llistxattr(path, spare_capacity(buffer))) else {
-        return Vec::new();
-    };
     let mut found = Vec::new();
-    for name in names.split(|byte| *byte == 0) {
-        if name.is_empty() {
-            continue;
-        }
-        let Ok(name) = CString::new(name) else {
-            continue;
-        };
-        let read = |buffer: &mut Vec<u8>| {
-            rustix::fs::lgetxattr(path, name.as_c_str(), spare_capacity(buffer))
-        };
-        if let Ok(value) = grown(read) {
+    for name in xattrs::list(path).unwrap_or_default() {
+        if let Ok(value) = xattrs::get(path, &name) {
             found.push((name, value));
         }
     }
     found.sort();
     found
-}
-
-/// Reads with a buffer that grows until the answer fits.
-fn grown(mut read: impl FnMut(&mut Vec<u8>) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
-    let mut capacity = 256;
-    loop {
-        let mut buffer = Vec::with_capacity(capacity);
-        match read(&mut buffer) {
-            Ok(_) => return Ok(buffer),
-            Err(Errno::RANGE) if capacity < MAX_XATTR => capacity *= 4,
-            Err(fault) => return Err(fault),
-        }
-    }
 }
 
 /// Makes a directory; its mode does not depend on this process's mask.

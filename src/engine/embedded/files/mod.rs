@@ -5,7 +5,6 @@
 //! somebody changes it meanwhile. Devices, and names that mean something else in a layer (`.wh.*`),
 //! are refused. Not done here: what a layer is, what a cache is, where sources come from.
 
-mod archive;
 mod copy;
 mod error;
 mod ignore;

@@ -5,7 +5,7 @@
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io::Read,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
 };
@@ -18,13 +18,13 @@ use tar_core::EntryType;
 
 use super::{
     FileError, Options,
-    archive::{Archive, Member, decompressed},
     error::shown,
     meta::{self, How},
     place::{create, reserved},
     root::{Root, cleaned, dir_at, names, stat_at},
     source::{Found, Source, is_dir, kind},
 };
+use crate::engine::embedded::archive::{Archive, Member, decompressed, write_content};
 
 /// Deeper trees are not taken away to make room for a member.
 const MAX_DEPTH: usize = 512;
@@ -74,7 +74,7 @@ fn is_archive(file: File) -> bool {
     let Ok(stream) = decompressed(file) else {
         return false;
     };
-    matches!(Archive::new(stream).next(), Ok(Some(_)))
+    matches!(Archive::new(stream).next_member(), Ok(Some(_)))
 }
 
 struct Unpacking<'a> {
@@ -102,7 +102,7 @@ impl Unpacking<'_> {
                 return Err(FileError::Interrupted);
             }
             let member = archive
-                .next()
+                .next_member()
                 .map_err(|fault| self.fault(&fault.to_string()))?;
             let Some(member) = member else {
                 break;
@@ -216,22 +216,12 @@ impl Unpacking<'_> {
         file: &File,
         from: &mut Archive<R>,
     ) -> Result<(), FileError> {
-        let Some(left) = self.left.checked_sub(member.size) else {
+        let Some(left) = self.left.checked_sub(member.length()) else {
             let limit = self.options.max_unpacked;
             return Err(self.fault(&format!("more than {limit} bytes, which is the limit")));
         };
         self.left = left;
-        let mut to = file;
-        let written = match &member.sparse {
-            None => io::copy(from, &mut to).map(drop),
-            Some((regions, size)) => regions
-                .iter()
-                .try_for_each(|region| {
-                    rustix::fs::seek(file, rustix::fs::SeekFrom::Start(region.offset))?;
-                    io::copy(&mut from.take(region.length), &mut to).map(drop)
-                })
-                .and_then(|()| file.set_len(*size)),
-        };
+        let written = write_content(member, from, file);
         written.map_err(|fault| self.fault(&fault.to_string()))
     }
 

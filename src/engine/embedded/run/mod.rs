@@ -3,7 +3,7 @@
 //! With namespaces a step is a container of `libcontainer`, made by a process of its own ([`step`]):
 //! mount, pid, ipc and uts namespaces, docker's capabilities and masked paths, the host's network or
 //! none. Without (an unprivileged container) it is a `chroot` ([`plain`]). In both the tree is left as
-//! the command left it: mount points made for the step are taken away ([`stubs`]).
+//! the command left it: mount points made for the step are taken away ([`mount_points`]).
 //!
 //! No seccomp filter: docker's default one speaks of several architectures at once (a 32-bit program
 //! in a 64-bit image), for which there is libseccomp, a C library, and nothing else. No cgroup file
@@ -33,13 +33,13 @@ mod cgroup;
 pub(super) mod devices;
 mod drive;
 mod limits;
+mod mount_points;
 mod places;
 pub(super) mod plain;
 mod processes;
 mod ready;
 mod spec;
 pub(super) mod step;
-mod stubs;
 mod user;
 pub(super) mod wire;
 
@@ -63,6 +63,7 @@ pub struct StepRunner {
     limits: Limits,
     binary: PathBuf,
     network: Network,
+    open_files: Option<(u64, u64)>,
     counter: AtomicU64,
 }
 
@@ -77,6 +78,7 @@ impl StepRunner {
             limits,
             binary: PathBuf::from("/proc/self/exe"),
             network: Network::Host,
+            open_files: None,
             counter: AtomicU64::new(0),
         }
     }
@@ -99,6 +101,13 @@ impl StepRunner {
     #[must_use]
     pub fn with_network(mut self, network: Network) -> Self {
         self.network = network;
+        self
+    }
+
+    /// Open files of a step, soft and hard limit; this process's own when not set.
+    #[must_use]
+    pub fn with_open_files(mut self, limits: Option<(u64, u64)>) -> Self {
+        self.open_files = limits;
         self
     }
 
@@ -202,6 +211,7 @@ impl StepRunner {
             mounts,
             alone,
             file_size: self.limits.disk,
+            open_files: self.open_files,
             hostname: step.hostname.clone(),
         })
     }

@@ -3,21 +3,26 @@
 //!
 //! A directory or file that may be written is moved there and back, so that it keeps what the step
 //! wrote; one that may not is copied, and the copy thrown away: writes to it are not refused. What was
-//! at the target waits beside the tree. Concurrent steps with the same source wait for each other.
+//! at the target waits beside the tree. Concurrent steps with the same source wait for each other. The
+//! step runs as root and may have put links on the way to a target meanwhile: none is followed out of
+//! the tree afterwards.
 
 use std::{
-    collections::HashSet,
-    fs, io,
+    collections::{BTreeSet, HashSet},
+    fs::{self, FileType},
+    io,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown, symlink},
     path::{Path, PathBuf},
     sync::{Condvar, Mutex, PoisonError},
 };
 
-use super::stubs::restore;
+use super::mount_points::restore;
 
 /// What was put into a tree, in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Places {
+    /// of the tree, without links
+    root: PathBuf,
     put: Vec<Put>,
     held: Vec<PathBuf>,
     counter: usize,
@@ -26,8 +31,8 @@ pub(super) struct Places {
 #[derive(Debug)]
 struct Put {
     target: PathBuf,
-    /// where it goes back to; a copy goes nowhere
-    home: Option<PathBuf>,
+    /// where it goes back to, and what it is; a copy goes nowhere
+    home: Option<(PathBuf, FileType)>,
     /// what was there
     hidden: Option<PathBuf>,
 }
@@ -36,6 +41,16 @@ static HELD: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
 static FREED: Condvar = Condvar::new();
 
 impl Places {
+    /// Nothing yet in the tree at `root`, a path without links.
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self {
+            root,
+            put: Vec::new(),
+            held: Vec::new(),
+            counter: 0,
+        }
+    }
+
     /// Shows `source` at `target`, an existing mount point; what is hidden goes to `aside`.
     pub(super) fn show(
         &mut self,
@@ -53,12 +68,9 @@ impl Places {
             hidden: Some(hidden),
         };
         let result = if keep {
-            self.hold(source);
-            let moved = relocate(source, target);
-            if moved.is_ok() {
-                put.home = Some(source.to_owned());
-            }
-            moved
+            let moved = fs::symlink_metadata(source)
+                .and_then(|data| relocate(source, target).map(|()| data.file_type()));
+            moved.map(|kind| put.home = Some((source.to_owned(), kind)))
         } else {
             copy(source, target)
         };
@@ -91,23 +103,25 @@ impl Places {
         Ok(hidden)
     }
 
-    /// Waits until no other step uses `source`.
-    fn hold(&mut self, source: &Path) {
+    /// Waits until no other step uses any of these, and keeps them until this is dropped. All at once:
+    /// steps that each had one and waited for the other's would wait for ever.
+    pub(super) fn hold(&mut self, sources: &BTreeSet<PathBuf>) {
         let mut held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
-        while held.get_or_insert_default().contains(source)
-            && !self.held.iter().any(|h| h == source)
+        while sources
+            .iter()
+            .any(|source| held.get_or_insert_default().contains(source))
         {
             held = FREED.wait(held).unwrap_or_else(PoisonError::into_inner);
         }
-        held.get_or_insert_default().insert(source.to_owned());
-        self.held.push(source.to_owned());
+        held.get_or_insert_default().extend(sources.iter().cloned());
+        self.held.extend(sources.iter().cloned());
     }
 
     /// Takes everything out again, the last first.
     pub(super) fn take_out(mut self) -> io::Result<()> {
         let mut outcome = Ok(());
         while let Some(put) = self.put.pop() {
-            outcome = outcome.and(put.take_out());
+            outcome = outcome.and(put.take_out(&self.root));
         }
         outcome
     }
@@ -124,12 +138,24 @@ impl Drop for Places {
 }
 
 impl Put {
-    fn take_out(self) -> io::Result<()> {
+    fn take_out(self, root: &Path) -> io::Result<()> {
         let parent = self.target.parent().unwrap_or(&self.target);
+        let inside = parent.strip_prefix(root).map_err(io::Error::other)?;
+        if safe_path::scoped_join(root, inside)? != parent {
+            return Err(io::Error::other(format!(
+                "the step moved the directory of its mount /{}, which cannot be undone without namespaces",
+                inside.display()
+            )));
+        }
         let before = fs::symlink_metadata(parent)?;
         match &self.home {
-            Some(home) => relocate(&self.target, home)?,
-            None => remove(&self.target)?,
+            // What the step put in its place is no cache, least of all a link.
+            Some((home, kind))
+                if fs::symlink_metadata(&self.target).is_ok_and(|is| is.file_type() == *kind) =>
+            {
+                relocate(&self.target, home)?;
+            }
+            _ => remove(&self.target)?,
         }
         if let Some(hidden) = &self.hidden {
             fs::rename(hidden, &self.target)?;
@@ -237,7 +263,7 @@ mod tests {
         put(&at("root/cache/image"), "of the image");
         put(&at("cache/old"), "1");
         put(&at("bind/read"), "2");
-        let mut places = Places::default();
+        let mut places = Places::new(dir.path().canonicalize().unwrap());
         let aside = at("aside");
         places
             .show(&at("cache"), &at("root/cache"), &aside, true)
@@ -257,6 +283,59 @@ mod tests {
         assert!(!at("bind/new").exists() && !at("root/bind/new").exists());
         assert!(!at("root/tmp/new").exists());
         assert_eq!(fs::read_dir(&aside).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn links_that_a_step_left_lead_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path().canonicalize().unwrap();
+        let at = |name: &str| base.join(name);
+        for name in [
+            "root", "root/a", "root/a/x", "root/b", "cache", "other", "aside", "host", "host/x",
+        ] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        put(&at("host/x/precious"), "1");
+        let mut places = Places::new(at("root"));
+        let (aside, sources) = (at("aside"), BTreeSet::from([at("cache"), at("other")]));
+        places.hold(&sources);
+        places
+            .show(&at("cache"), &at("root/a/x"), &aside, true)
+            .unwrap();
+        places
+            .show(&at("other"), &at("root/b"), &aside, true)
+            .unwrap();
+        fs::rename(at("root/a"), at("root/c")).unwrap();
+        symlink(at("host"), at("root/a")).unwrap();
+        fs::remove_dir(at("root/b")).unwrap();
+        symlink(at("host"), at("root/b")).unwrap();
+        let error = places.take_out().unwrap_err().to_string();
+        assert!(error.contains("the step moved"), "{error}");
+        assert!(at("host/x/precious").exists());
+        assert!(!at("cache").exists());
+        assert!(
+            fs::symlink_metadata(at("other")).is_err(),
+            "no link in the cache"
+        );
+        assert!(fs::symlink_metadata(at("root/b")).unwrap().is_dir());
+    }
+
+    #[test]
+    fn steps_that_share_two_caches_do_not_wait_for_each_other_for_ever() {
+        let sources = BTreeSet::from([PathBuf::from("/one"), PathBuf::from("/two")]);
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let sources = sources.clone();
+                std::thread::spawn(move || {
+                    for _ in 0..100 {
+                        Places::new(PathBuf::from("/")).hold(&sources);
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
     }
 
     #[test]

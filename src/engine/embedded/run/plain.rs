@@ -9,8 +9,10 @@
 //! does not outlive its step; the command itself is one more run of this binary.
 
 use std::{
+    fs,
     io::{self, Write as _},
-    os::unix::{net::UnixStream, process::CommandExt as _},
+    os::unix::{fs::PermissionsExt as _, net::UnixStream, process::CommandExt as _},
+    path::Path,
     process::Stdio,
 };
 
@@ -20,7 +22,7 @@ use nix::{
         prctl,
         resource::{Resource, setrlimit},
         signal::{Signal, kill},
-        stat::{Mode, SFlag, makedev, mknod, umask},
+        stat::{Mode, SFlag, makedev, mknod},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
     unistd::{self, Gid, Pid, Uid},
@@ -67,7 +69,6 @@ const KEPT: [Capability; 14] = [
 )]
 pub(super) fn run(task: &Task, socket: &mut UnixStream) -> Result<WaitStatus, Fault> {
     tried("adopt orphans", prctl::set_child_subreaper(true))?;
-    devices(task)?;
     let mut child = std::process::Command::new("/proc/self/exe");
     child
         .arg0("plimsoll")
@@ -102,22 +103,17 @@ fn clear() {
     }
 }
 
-fn devices(task: &Task) -> Result<(), Fault> {
-    let before = umask(Mode::empty());
+/// Makes the devices of a container in its `/dev`.
+pub(super) fn devices(directory: &Path) -> io::Result<()> {
     for (name, major, minor) in DEVICES {
-        let path = task.root.join("dev").join(name);
-        let made = mknod(
-            &path,
-            SFlag::S_IFCHR,
-            Mode::from_bits_truncate(0o666),
-            makedev(major, minor),
-        );
-        // Without the capability a step has no devices; most do without.
-        if !matches!(made, Ok(()) | Err(nix::Error::EPERM | nix::Error::EEXIST)) {
-            tried(&format!("/dev/{name}"), made)?;
+        let path = directory.join(name);
+        let device = makedev(major, minor);
+        match mknod(&path, SFlag::S_IFCHR, Mode::empty(), device) {
+            Ok(()) => fs::set_permissions(&path, fs::Permissions::from_mode(0o666))?,
+            Err(nix::Error::EPERM) => return Ok(()),
+            Err(error) => return Err(error.into()),
         }
     }
-    umask(before);
     Ok(())
 }
 
@@ -147,6 +143,9 @@ fn become_command() -> Result<std::convert::Infallible, String> {
     unistd::dup2_stdin(&null).map_err(text("standard input"))?;
     if let Some(size) = task.file_size {
         setrlimit(Resource::RLIMIT_FSIZE, size, size).map_err(text("limit"))?;
+    }
+    if let Some((soft, hard)) = task.open_files {
+        setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(text("limit"))?;
     }
     unistd::chroot(&task.root).map_err(text("chroot"))?;
     unistd::chdir(task.cwd.as_str()).map_err(text("working directory"))?;

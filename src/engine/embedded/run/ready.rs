@@ -1,6 +1,7 @@
 //! A step made ready to run: its files, mount points and agents, and the tree tidied after it.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
@@ -10,10 +11,9 @@ use super::{
     Isolation,
     agent::Agent,
     host,
+    mount_points::MountPoints,
     places::{self, Places},
-    spec,
-    stubs::Stubs,
-    token,
+    plain, spec, token,
     wire::{TaskMount, TaskMountKind},
 };
 use crate::engine::embedded::step::{RunError, Step, StepMount, StepMountKind};
@@ -23,7 +23,7 @@ pub(super) struct Ready {
     root: PathBuf,
     scratch: PathBuf,
     isolation: Isolation,
-    stubs: Stubs,
+    points: MountPoints,
     places: Places,
     agents: Vec<Agent>,
     secrets: Vec<PathBuf>,
@@ -32,6 +32,7 @@ pub(super) struct Ready {
 
 impl Ready {
     pub(super) fn new(step: &Step, isolation: Isolation, scratch: &Path) -> Result<Self, RunError> {
+        let points = MountPoints::new(&step.root)?;
         Ok(Self {
             root: step.root.clone(),
             // What is put into the tree by moving must be on the tree's file system.
@@ -40,8 +41,8 @@ impl Ready {
                 Isolation::Chroot => aside(&step.root)?,
             },
             isolation,
-            stubs: Stubs::new(&step.root)?,
-            places: Places::default(),
+            places: Places::new(points.root().to_owned()),
+            points,
             agents: Vec::new(),
             secrets: Vec::new(),
             files: 0,
@@ -55,13 +56,14 @@ impl Ready {
             // What a mount of the step is in goes with it, as BuildKit has it.
             let mut targets = step.mounts.iter().map(|mount| Path::new(&mount.target));
             if targets.any(|target| target.starts_with(directory)) {
-                self.stubs.point(directory, true)?;
+                self.points.point(directory, true)?;
             } else {
-                self.stubs.keep(directory)?;
+                self.points.lasting(directory)?;
             }
         }
-        self.stubs.keep(&step.cwd)?;
+        self.points.lasting(&step.cwd)?;
         if self.isolation == Isolation::Chroot {
+            self.hold(step)?;
             self.plain_devices()?;
         }
         let files = [
@@ -76,6 +78,27 @@ impl Ready {
             mounts.extend(self.own(mount)?);
         }
         Ok(mounts)
+    }
+
+    /// What is moved into the tree and back is there for one step at a time, and once.
+    fn hold(&mut self, step: &Step) -> Result<(), RunError> {
+        let mut sources = BTreeSet::new();
+        for mount in &step.mounts {
+            if let StepMountKind::Bind {
+                source,
+                read_only: false,
+            } = &mount.what
+                && !sources.insert(source.clone())
+            {
+                return Err(RunError::Step(format!(
+                    "mount target {}: what is mounted there is mounted twice, which cannot be had \
+                     without namespaces",
+                    mount.target
+                )));
+            }
+        }
+        self.places.hold(&sources);
+        Ok(())
     }
 
     fn own(&mut self, mount: &StepMount) -> Result<Option<TaskMount>, RunError> {
@@ -171,9 +194,9 @@ impl Ready {
         let directory = fs::metadata(&source)
             .map_err(|error| host(&source, error))?
             .is_dir();
-        let point = self.stubs.point(target, directory)?;
+        let point = self.points.point(target, directory)?;
         if self.isolation == Isolation::Chroot {
-            let place = self.stubs.place(target)?;
+            let place = self.points.place(target)?;
             let shown = self.places.show(&source, &place, &self.scratch, keep);
             shown.map_err(|error| host(&place, error))?;
             return Ok(None);
@@ -189,9 +212,9 @@ impl Ready {
     }
 
     fn memory(&mut self, target: &str, size: Option<u64>) -> Result<Option<TaskMount>, RunError> {
-        let point = self.stubs.point(target, true)?;
+        let point = self.points.point(target, true)?;
         if self.isolation == Isolation::Chroot {
-            let place = self.stubs.place(target)?;
+            let place = self.points.place(target)?;
             let made = self.places.empty(&place, &self.scratch, 0o1777);
             made.map_err(|error| host(&place, error))?;
             return Ok(None);
@@ -202,14 +225,15 @@ impl Ready {
         }))
     }
 
-    /// A `/dev` for the time of the step.
+    /// A `/dev` for the time of the step. Where no device can be made a step has none; most do without.
     fn plain_devices(&mut self) -> Result<(), RunError> {
-        let place = self.stubs.place("/dev")?;
+        let place = self.points.place("/dev")?;
         let made = self.places.empty(&place, &self.scratch, 0o755);
         made.and_then(|()| {
             let shm = place.join("shm");
             fs::create_dir(&shm)?;
-            fs::set_permissions(&shm, fs::Permissions::from_mode(0o1777))
+            fs::set_permissions(&shm, fs::Permissions::from_mode(0o1777))?;
+            plain::devices(&place)
         })
         .map_err(|error| host(&place, error))
     }
@@ -222,7 +246,7 @@ impl Ready {
         for secret in &self.secrets {
             outcome = outcome.and(places::wipe(secret));
         }
-        outcome = outcome.and(self.stubs.remove());
+        outcome = outcome.and(self.points.remove());
         if self.isolation == Isolation::Chroot {
             outcome = outcome.and(fs::remove_dir_all(&self.scratch));
         }

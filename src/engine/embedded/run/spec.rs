@@ -176,15 +176,24 @@ fn process(task: &Task, ground: Ground) -> Result<Process, OciSpecError> {
             Vec::new()
         })
         .build()?;
+    let limits = [
+        (
+            PosixRlimitType::RlimitFsize,
+            task.file_size.map(|size| (size, size)),
+        ),
+        (PosixRlimitType::RlimitNofile, task.open_files),
+    ];
     let mut rlimits = Vec::new();
-    if let Some(size) = task.file_size {
-        rlimits.push(
-            PosixRlimitBuilder::default()
-                .typ(PosixRlimitType::RlimitFsize)
-                .soft(size)
-                .hard(size)
-                .build()?,
-        );
+    for (kind, limit) in limits {
+        if let Some((soft, hard)) = limit {
+            rlimits.push(
+                PosixRlimitBuilder::default()
+                    .typ(kind)
+                    .soft(soft)
+                    .hard(hard)
+                    .build()?,
+            );
+        }
     }
     ProcessBuilder::default()
         .terminal(false)

@@ -54,6 +54,8 @@ pub(super) struct Task {
     pub(super) alone: bool,
     /// most bytes of one file
     pub(super) file_size: Option<u64>,
+    /// open files, soft and hard limit
+    pub(super) open_files: Option<(u64, u64)>,
     pub(super) hostname: Option<String>,
 }
 

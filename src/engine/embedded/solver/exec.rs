@@ -27,7 +27,8 @@ use crate::engine::{
 #[derive(Default)]
 struct Held<'s> {
     snapshots: Vec<Snapshot<'s>>,
-    caches: Vec<CacheMount>,
+    /// with their ids and what they start with: a step that names one twice sees one directory twice
+    caches: Vec<((String, String), CacheMount)>,
 }
 
 pub(super) fn run(
@@ -231,6 +232,14 @@ fn cache<'s>(
     else {
         return shared.empty();
     };
+    let seed = match from {
+        Some(from) => format!("{source} {}", shared.content_of_tree(*from, source)?),
+        None => String::new(),
+    };
+    let key = (id.clone(), seed);
+    if let Some((_, held)) = held.caches.iter().find(|(known, _)| *known == key) {
+        return Ok(held.path().to_owned());
+    }
     let start = match from {
         Some(from) => {
             let root = readable(shared, vertex, *from, source)?;
@@ -249,15 +258,14 @@ fn cache<'s>(
                 .map_err(failed)
         }
     };
-    let key = from.map_or_else(String::new, |from| format!("{source} {from:?}"));
     let stop = || shared.cancel.is_cancelled();
     let taken = shared
         .store
-        .cache_mount(id, &key, *sharing, &fill, &stop)
+        .cache_mount(id, &key.1, *sharing, &fill, &stop)
         .map_err(|error| store_failure(shared.job, Some(vertex), &error))?;
     let taken = taken.ok_or(BuildError::Interrupted)?;
     let path = taken.path().to_owned();
-    held.caches.push(taken);
+    held.caches.push((key, taken));
     Ok(path)
 }
 

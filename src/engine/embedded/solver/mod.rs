@@ -7,6 +7,7 @@
 //! tree is not done again however the tree came to be. Values of secrets are in neither.
 
 mod cache;
+mod content;
 mod exec;
 mod failure;
 mod keys;

@@ -50,7 +50,15 @@ impl Shared<'_> {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         match state.failure {
             Some(error) => Err(error),
-            None => Ok(self.tree(Some(result))),
+            None => match self.output(result) {
+                Some(output) => Ok(output.tree()),
+                // Another run found damage in what this one had planned with.
+                None => Err(BuildError::Engine {
+                    engine: self.job.engine.clone(),
+                    reason: "the cache changed while the build ran".to_owned(),
+                    hint: Some("build again".to_owned()),
+                }),
+            },
         }
     }
 
@@ -122,11 +130,7 @@ impl Shared<'_> {
                 if held.failure.is_some() || held.waiting.is_empty() {
                     break None;
                 }
-                let ready = held
-                    .waiting
-                    .iter()
-                    .copied()
-                    .find(|&id| self.is_ready(id, &held));
+                let ready = held.waiting.iter().copied().find(|&id| self.is_ready(id));
                 if ready.is_some() || held.running == 0 {
                     break ready;
                 }
@@ -159,7 +163,11 @@ impl Shared<'_> {
     fn failed(&self, id: usize, error: BuildError, held: &mut State) {
         let first = held.failure.is_none();
         if first && !matches!(error, BuildError::Interrupted) {
-            self.tell(id, StepState::Failed(error.to_string()));
+            let why = match &error {
+                BuildError::Dockerfile(failure) => failure.message.clone(),
+                error => error.to_string(),
+            };
+            self.tell(id, StepState::Failed(why));
             held.failure = Some(self.at(id, error));
         } else {
             self.tell(id, StepState::Canceled);
@@ -182,7 +190,7 @@ impl Shared<'_> {
         }
     }
 
-    fn is_ready(&self, id: usize, state: &State) -> bool {
+    fn is_ready(&self, id: usize) -> bool {
         let Some(vertex) = self.vertex(id) else {
             return true;
         };
@@ -190,10 +198,10 @@ impl Shared<'_> {
         inputs(&vertex.op)
             .iter()
             // What a cached `--link` copy was made from is not done at all.
-            .all(|input| outputs.contains_key(&input.0) || self.is_left_out(id, input.0, state))
+            .all(|input| outputs.contains_key(&input.0) || self.is_left_out(id, input.0))
     }
 
-    fn is_left_out(&self, id: usize, input: usize, _state: &State) -> bool {
+    fn is_left_out(&self, id: usize, input: usize) -> bool {
         let Some(vertex) = self.vertex(id) else {
             return false;
         };

@@ -76,7 +76,7 @@ pub(super) struct Shared<'a> {
     /// the same of what was found in caches elsewhere alone
     pub(super) foreign: Mutex<Vec<(Digest, Record)>>,
     /// content of steps may depend on these beside what they say
-    salt: String,
+    pub(super) salt: String,
     views: Mutex<Vec<Arc<View>>>,
     empty: OnceLock<PathBuf>,
     /// definitions by vertex
@@ -125,7 +125,6 @@ impl<'a> Parts<'a> {
         ignore: Option<Ignore>,
         caches: Caches,
     ) -> Result<Shared<'a>, BuildError> {
-        let plan = &self.job.plan;
         let key = stats_key(self.job);
         let before: String = self.store.record(STATS, &key).unwrap_or_default();
         let mut shared = Shared {
@@ -143,7 +142,7 @@ impl<'a> Parts<'a> {
             outputs: Mutex::default(),
             used: Mutex::default(),
             foreign: Mutex::default(),
-            salt: format!("{:?} {:?}", plan.source_date_epoch, self.job.compression),
+            salt: salt(self.job, self.store),
             views: Mutex::default(),
             empty: OnceLock::new(),
             definitions: Vec::new(),
@@ -157,6 +156,19 @@ impl<'a> Parts<'a> {
         }
         Ok(shared)
     }
+}
+
+/// Where there is one id, every file is its own, and a layer says so.
+fn salt(job: &Job, store: &Store) -> String {
+    let owners = if store.squashes_owners() {
+        " one id"
+    } else {
+        ""
+    };
+    format!(
+        "{:?} {:?}{owners}",
+        job.plan.source_date_epoch, job.compression
+    )
 }
 
 fn stats_key(job: &Job) -> Digest {
@@ -260,32 +272,6 @@ impl Shared<'_> {
         Some(keys::digest("link", &self.salt, &parts))
     }
 
-    /// What a step says and what its inputs hold.
-    pub(super) fn content_key(&self, vertex: &Vertex) -> Result<Digest, BuildError> {
-        let op = &vertex.op;
-        let mut parts = vec![canonical(op)];
-        if !is_link(op) {
-            parts.push(chain(&self.tree(base_of(op))));
-        }
-        if let Op::Exec(exec) = op {
-            for input in inputs(op) {
-                if Some(input) != exec.base {
-                    parts.push(match self.output(input) {
-                        Some(Output::Directory(_, digest)) => digest.to_string(),
-                        Some(Output::Tree(tree)) => chain(&tree),
-                        None => String::new(),
-                    });
-                }
-            }
-        }
-        for copy in copies(op) {
-            let key = files::key(&copy, self)
-                .map_err(|error| file_failure(self.job, Some(vertex), &error))?;
-            parts.push(key.to_string());
-        }
-        Ok(keys::digest("content", &self.salt, &parts))
-    }
-
     /// What the cache knows under a key, when its layers can be had.
     pub(super) fn cached(&self, key: &Digest) -> Option<Tree> {
         if self.job.plan.no_cache {
@@ -346,12 +332,6 @@ impl Shared<'_> {
             None => self.empty(),
         }
     }
-}
-
-/// Chain id as text; empty for the empty tree.
-fn chain(tree: &Tree) -> String {
-    crate::engine::embedded::store::chain_id(&tree.layers)
-        .map_or_else(String::new, |id| id.to_string())
 }
 
 pub(super) fn base_of(op: &Op) -> Option<VertexId> {

@@ -374,6 +374,32 @@ fn mounts_show_trees_and_keep_caches() {
 }
 
 #[test]
+fn a_cache_that_a_step_names_twice_is_one_directory() {
+    for sharing in ["shared", "private", "locked"] {
+        let mount = format!("--mount=type=cache,id=c,sharing={sharing},target=");
+        let mut project = Project::new(&format!(
+            "FROM scratch\nRUN {mount}/a {mount}/b write /a/f 1;seen /b/f\n"
+        ));
+        project.digest(&Words::default());
+    }
+}
+
+#[test]
+fn a_cache_starts_anew_when_what_it_starts_with_changes() {
+    let dockerfile = |text: &str| {
+        format!(
+            "FROM scratch AS a\nRUN write /d/{text} 1\nFROM scratch\n\
+             RUN --mount=type=cache,id=c,from=a,source=/d,target=/c seen /c/{text}\n"
+        )
+    };
+    let mut project = Project::new(&dockerfile("one"));
+    let runner = Words::default();
+    project.digest(&runner);
+    project.write("Dockerfile", &dockerfile("two"));
+    project.digest(&runner);
+}
+
+#[test]
 fn a_cache_elsewhere_is_as_good_as_ones_own() {
     let mut project = Project::new(STAGES).file("a", "a").file("b", "b");
     let elsewhere = project.dir.path().join("elsewhere");

@@ -19,7 +19,7 @@ use crate::{
             store::Layer,
         },
     },
-    oci::{Digest, sha256},
+    oci::{Digest, MAX_LAYER, sha256},
 };
 
 impl Shared<'_> {
@@ -125,6 +125,7 @@ impl Shared<'_> {
         let options = FetchOptions {
             http: self.job.registry.clone(),
             cache: Some(self.job.cache_dir.join("downloads")),
+            max_bytes: MAX_LAYER,
             ssh_agent: self.job.plan.ssh.get("default").cloned(),
             cancel: self.cancel.clone(),
             ..FetchOptions::default()

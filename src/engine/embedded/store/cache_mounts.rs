@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Store, error::StoreError, lock::Lock};
+use super::{Store, error::StoreError, lock::Lock, records};
 use crate::{engine::embedded::graph::Sharing, oci::sha256};
 
 /// Most directories of one private cache that are in use at once.
@@ -44,6 +44,8 @@ impl Store {
         let named = sha256(format!("{}\0{id}\0{key}", self.tree_kind).as_bytes());
         let home = self.root.join("mounts").join(named.digest());
         std::fs::create_dir_all(&home).map_err(StoreError::io(&home))?;
+        // Of use now, for `prune`: steps may change what lies deep in it alone.
+        records::touched(&home);
         let lock_path = |number: usize| {
             let name = format!("locks/mount-{}-{number}", named.digest());
             self.root.join(name)

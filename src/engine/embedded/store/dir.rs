@@ -2,7 +2,7 @@
 //! no link that a layer or a step left behind leads out of it.
 
 use std::{
-    ffi::{CString, OsStr},
+    ffi::{CStr, CString, OsStr},
     fs::File,
     io,
     os::{
@@ -10,12 +10,15 @@ use std::{
         unix::ffi::OsStrExt as _,
     },
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Timestamps, Uid};
 
-/// Names of attributes on one file, at most; the kernel's own limit for the list.
-const MAX_XATTRS: usize = 64 << 10;
+use crate::engine::xattrs;
+
+/// Directories that one removal keeps open at once.
+const MAX_OPEN: usize = 128;
 
 /// An open directory.
 #[derive(Debug)]
@@ -173,22 +176,14 @@ impl Dir {
     /// Extended attributes of a name, or of the directory itself, sorted.
     pub(crate) fn xattrs(&self, name: Option<&Name>) -> io::Result<Vec<Xattr>> {
         let path = self.by_descriptor(name);
-        let mut list = vec![0_u8; 1024];
-        let length = loop {
-            match rustix::fs::llistxattr(&path, &mut list[..]) {
-                Ok(length) => break length,
-                Err(rustix::io::Errno::RANGE) if list.len() < MAX_XATTRS => {
-                    list.resize(MAX_XATTRS, 0);
-                }
-                Err(rustix::io::Errno::OPNOTSUPP) => return Ok(Vec::new()),
-                Err(error) => return Err(error.into()),
-            }
+        let names = match xattrs::list(&path) {
+            Err(rustix::io::Errno::NOTSUP) => Vec::new(),
+            names => names?,
         };
-        let names = list.get(..length).unwrap_or_default();
         let mut found = Vec::new();
-        for key in names.split(|&byte| byte == 0).filter(|key| !key.is_empty()) {
-            if let Some(value) = xattr(&path, key)? {
-                found.push((key.to_vec(), value));
+        for key in names {
+            if let Some(value) = xattr(&path, &key)? {
+                found.push((key.into_bytes(), value));
             }
         }
         found.sort_unstable();
@@ -197,7 +192,7 @@ impl Dir {
 
     /// One extended attribute.
     pub(crate) fn xattr(&self, name: Option<&Name>, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        xattr(&self.by_descriptor(name), key)
+        xattr(&self.by_descriptor(name), &self::name(key)?)
     }
 
     pub(crate) fn set_xattr(
@@ -248,35 +243,61 @@ impl Dir {
         Ok(rustix::fs::utimensat(&self.0, name, &times, flags)?)
     }
 
-    /// Removes a name with everything below it.
+    /// Removes a name with everything below it, however deep: what lies deeper than descriptors should
+    /// be kept open for is moved up first, where it can be.
     pub(crate) fn remove(&self, name: &Name) -> io::Result<()> {
+        let mut deep = Deep {
+            top: self,
+            waiting: Vec::new(),
+        };
+        self.remove_level(name, 0, &mut deep)?;
+        while let Some(moved) = deep.waiting.pop() {
+            self.remove_level(&moved, 0, &mut deep)?;
+        }
+        Ok(())
+    }
+
+    fn remove_level(&self, name: &Name, depth: usize, deep: &mut Deep<'_>) -> io::Result<()> {
         match rustix::fs::unlinkat(&self.0, name, AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => return Ok(()),
             Err(rustix::io::Errno::ISDIR | rustix::io::Errno::PERM) => {}
             Err(error) => return Err(error.into()),
         }
+        if depth >= MAX_OPEN && deep.take(self, name)? {
+            return Ok(());
+        }
         let child = self.child(name)?;
         for inner in child.names()? {
-            child.remove(&inner)?;
+            child.remove_level(&inner, depth + 1, deep)?;
         }
         Ok(rustix::fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)?)
     }
 }
 
-fn xattr(path: &Path, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-    let key = OsStr::from_bytes(key);
-    let mut value = vec![0_u8; 256];
-    loop {
-        match rustix::fs::lgetxattr(path, key, &mut value[..]) {
-            Ok(length) => {
-                value.truncate(length);
-                return Ok(Some(value));
-            }
-            Err(rustix::io::Errno::RANGE) if value.len() < MAX_XATTRS => {
-                value.resize(MAX_XATTRS, 0);
-            }
-            Err(rustix::io::Errno::NODATA | rustix::io::Errno::OPNOTSUPP) => return Ok(None),
-            Err(error) => return Err(error.into()),
+/// Directories that were moved to the top of a removal, and wait for their own.
+struct Deep<'d> {
+    top: &'d Dir,
+    waiting: Vec<Name>,
+}
+
+impl Deep<'_> {
+    /// Moves a directory; false where the file system does not let it.
+    fn take(&mut self, from: &Dir, child: &Name) -> io::Result<bool> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let moved = name(format!(".deep-{}-{number}", std::process::id()).as_bytes())?;
+        let flags = rustix::fs::RenameFlags::NOREPLACE;
+        if rustix::fs::renameat_with(&from.0, child, &self.top.0, &moved, flags).is_err() {
+            return Ok(false);
         }
+        self.waiting.push(moved);
+        Ok(true)
+    }
+}
+
+fn xattr(path: &Path, key: &CStr) -> io::Result<Option<Vec<u8>>> {
+    match xattrs::get(path, key) {
+        Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP) => Ok(None),
+        value => Ok(Some(value?)),
     }
 }

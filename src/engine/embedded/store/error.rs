@@ -56,7 +56,20 @@ impl StoreError {
 
     /// An error on something inside a tree.
     pub(crate) fn inside(path: &[u8]) -> impl FnOnce(io::Error) -> Self {
-        let what = format!("/{}", String::from_utf8_lossy(path));
+        let what = shown(path);
         move |source| Self::Io { what, source }
     }
+}
+
+/// A path in a tree as messages show it, from its root; of a long one both ends.
+pub(crate) fn shown(path: &[u8]) -> String {
+    const MOST: usize = 200;
+    let text = String::from_utf8_lossy(path);
+    let length = text.chars().count();
+    if length <= MOST {
+        return format!("/{text}");
+    }
+    let start: String = text.chars().take(MOST / 2).collect();
+    let end: String = text.chars().skip(length - MOST / 2).collect();
+    format!("/{start}…{end}")
 }

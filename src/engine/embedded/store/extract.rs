@@ -5,22 +5,27 @@ mod attributes;
 
 use std::{
     collections::HashSet,
-    io::{self, Read, Write as _},
+    io::{self, Read},
+    os::unix::ffi::OsStrExt as _,
 };
 
 use rustix::fs::{AtFlags, FileType, Mode};
-use tar::EntryType;
+use tar_core::EntryType;
 
 use self::attributes::Attributes;
 use super::{
     dir::{Dir, Name, kind, name},
     error::StoreError,
 };
+use crate::{
+    engine::embedded::archive::{Archive, Member, write_content},
+    oci::MAX_LAYER,
+};
 
 /// Most entries of one layer.
 const MAX_ENTRIES: usize = 8 << 20;
 /// Longest path, as the kernel has it.
-const MAX_PATH: usize = 4096;
+pub(super) const MAX_PATH: usize = 4096;
 
 /// How owners outside this user namespace are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +50,12 @@ pub(crate) fn apply(
         written: HashSet::new(),
         times: Vec::new(),
         parent: None,
+        room: MAX_LAYER,
     };
-    let mut archive = tar::Archive::new(from);
+    let mut archive = Archive::new(from);
     let unreadable = |error: io::Error| read_error(layer, error);
-    for entry in archive.entries().map_err(unreadable)? {
-        let mut entry = entry.map_err(unreadable)?;
-        extract.entry(&mut entry)?;
+    while let Some(member) = archive.next_member().map_err(unreadable)? {
+        extract.entry(&member, &mut archive)?;
         if extract.written.len() > MAX_ENTRIES {
             return Err(extract.refuse(b"", &format!("it has more than {MAX_ENTRIES} entries")));
         }
@@ -75,6 +80,8 @@ struct Extract<'e> {
     times: Vec<(Vec<u8>, i64, i64)>,
     /// the directory that was written into last
     parent: Option<(Vec<u8>, Dir)>,
+    /// bytes that files may still have, holes included
+    room: u64,
 }
 
 impl Extract<'_> {
@@ -119,17 +126,18 @@ impl Extract<'_> {
         Ok(clean)
     }
 
-    fn entry<R: Read>(&mut self, entry: &mut tar::Entry<'_, R>) -> Result<(), StoreError> {
-        let raw = entry.path_bytes().into_owned();
-        let kind = entry.header().entry_type();
-        if kind == EntryType::XGlobalHeader {
-            return Ok(());
-        }
-        let path = self.clean(&raw)?;
-        let attributes = self.attributes(&path, entry)?;
+    fn entry<R: Read>(
+        &mut self,
+        member: &Member,
+        content: &mut Archive<R>,
+    ) -> Result<(), StoreError> {
+        let raw = member.path.as_os_str().as_bytes();
+        let kind = member.kind;
+        let path = self.clean(raw)?;
+        let attributes = Attributes::of(member);
         if path.is_empty() {
             if kind != EntryType::Directory {
-                return Err(self.refuse(&raw, "only a directory can be the root"));
+                return Err(self.refuse(raw, "only a directory can be the root"));
             }
             return self.root_entry(&attributes);
         }
@@ -140,7 +148,7 @@ impl Extract<'_> {
         let file = name(base).map_err(self.failed(&path))?;
         let dir = self.directory(parent)?;
         self.make_room(&dir, &file, &path, kind == EntryType::Directory)?;
-        self.make(&dir, &file, &path, entry)?;
+        self.make((&dir, &file), &path, member, content)?;
         self.attribute(&dir, &file, &path, kind, &attributes)?;
         self.parent = Some((parent.to_vec(), dir));
         self.note(path);
@@ -179,30 +187,33 @@ impl Extract<'_> {
 
     fn make<R: Read>(
         &mut self,
-        dir: &Dir,
-        file: &Name,
+        (dir, file): (&Dir, &Name),
         path: &[u8],
-        entry: &mut tar::Entry<'_, R>,
+        member: &Member,
+        content: &mut Archive<R>,
     ) -> Result<(), StoreError> {
         let failed = self.failed(path);
-        match entry.header().entry_type() {
-            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-                let mut out = dir.create(file).map_err(&failed)?;
-                io::copy(entry, &mut out)
-                    .and_then(|_| out.flush())
-                    .map_err(|error| read_error(self.layer, error))
+        match member.kind {
+            EntryType::Regular | EntryType::Continuous | EntryType::GnuSparse => {
+                let Some(room) = self.room.checked_sub(member.length()) else {
+                    let reason = format!("files of more than {MAX_LAYER} bytes");
+                    return Err(self.refuse(path, &reason));
+                };
+                self.room = room;
+                let out = dir.create(file).map_err(&failed)?;
+                write_content(member, content, &out).map_err(|error| read_error(self.layer, error))
             }
             EntryType::Directory => match dir.mkdir(file, 0o700) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
                 _ => Ok(()),
             },
             EntryType::Symlink => {
-                let target = self.target(path, entry)?;
+                let target = self.target(path, member)?;
                 let target = name(&target).map_err(&failed)?;
                 rustix::fs::symlinkat(&target, dir, file).map_err(|e| failed(e.into()))
             }
             EntryType::Link => {
-                let target = self.target(path, entry)?;
+                let target = self.target(path, member)?;
                 self.hard_link(dir, file, path, &target)
             }
             EntryType::Fifo => {
@@ -225,13 +236,10 @@ impl Extract<'_> {
         }
     }
 
-    fn target<R: Read>(
-        &self,
-        path: &[u8],
-        entry: &tar::Entry<'_, R>,
-    ) -> Result<Vec<u8>, StoreError> {
-        match entry.link_name_bytes() {
-            Some(target) if !target.is_empty() => Ok(target.into_owned()),
+    fn target(&self, path: &[u8], member: &Member) -> Result<Vec<u8>, StoreError> {
+        let target = member.link.as_ref().map(|link| link.as_os_str().as_bytes());
+        match target {
+            Some(target) if !target.is_empty() => Ok(target.to_vec()),
             _ => Err(self.refuse(path, "it is a link to nothing")),
         }
     }
@@ -352,7 +360,7 @@ impl Extract<'_> {
         Ok(())
     }
 
-    fn root_entry(&mut self, attributes: &Attributes) -> Result<(), StoreError> {
+    fn root_entry(&mut self, attributes: &Attributes<'_>) -> Result<(), StoreError> {
         let failed = self.failed(b"/");
         let here = name(b".").map_err(&failed)?;
         self.chown(self.root, &here, b"/", attributes)?;

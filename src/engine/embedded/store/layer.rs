@@ -13,7 +13,8 @@ use tar_core::{EntryType, builder::EntryBuilder};
 use super::{
     compress::{Compressor, LayerCompression},
     dir::{Dir, Name, kind, permissions},
-    error::StoreError,
+    error::{StoreError, shown},
+    extract::MAX_PATH,
 };
 use crate::oci::{BlobHasher, DiffId, Digest, MediaType};
 
@@ -126,9 +127,15 @@ impl<'t> LayerWriter<'t> {
         link: Option<&[u8]>,
     ) -> Result<(), StoreError> {
         let at = |source| StoreError::inside(path)(source);
+        if path.len() >= MAX_PATH {
+            return Err(StoreError::Tree {
+                path: shown(path),
+                reason: "its path is longer than 4095 bytes, which nothing can unpack".to_owned(),
+            });
+        }
         let mut entry = EntryBuilder::new_ustar();
         let mut size = 0;
-        let mut shown = path.to_vec();
+        let mut stored = path.to_vec();
         match (link, kind(stat)) {
             (Some(link), _) => {
                 entry.entry_type(EntryType::Link).link_name(link);
@@ -138,7 +145,7 @@ impl<'t> LayerWriter<'t> {
                 entry.entry_type(EntryType::Regular);
             }
             (None, FileType::Directory) => {
-                shown.push(b'/');
+                stored.push(b'/');
                 entry.entry_type(EntryType::Directory);
             }
             (None, FileType::Symlink) => {
@@ -154,14 +161,14 @@ impl<'t> LayerWriter<'t> {
             (None, FileType::Socket) => return Ok(()),
             (None, _) => {
                 return Err(StoreError::Tree {
-                    path: format!("/{}", String::from_utf8_lossy(path)),
+                    path: shown(path),
                     reason: "it is a device node, and layers with devices are refused; make it \
                              when the container starts instead"
                         .to_owned(),
                 });
             }
         }
-        entry.path(&shown);
+        entry.path(&stored);
         // Also of a second name: who unpacks it sets its owner, which takes capabilities away.
         if matches!(kind(stat), FileType::RegularFile | FileType::Directory)
             && let Some(value) = dir.xattr(Some(name), CAPABILITY).map_err(at)?
@@ -235,7 +242,7 @@ fn mtime(stat: &Stat, epoch: Option<i64>) -> i64 {
 
 fn unfit(path: &[u8], error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Tree {
-        path: format!("/{}", String::from_utf8_lossy(path)),
+        path: shown(path),
         reason: format!("it does not fit a tar header: {error}"),
     }
 }

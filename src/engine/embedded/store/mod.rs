@@ -7,6 +7,7 @@
 //! facts/HEX            what a scan learns of a layer, noted while it was written or unpacked
 //! trees/KIND/HEX/      unpacked layers by chain id, in the form of this kind of snapshot
 //! mounts/HEX/          RUN --mount=type=cache
+//! downloads/HEX        files of ADD by address, with what the server said of them
 //! tmp/RUN/             what a run is making; `tmp/RUN.lock` is held by it
 //! locks/               one file a thing that only one may make at a time
 //! ```
@@ -102,6 +103,11 @@ impl Store {
     /// How snapshots are made.
     pub fn mode(&self) -> SnapshotMode {
         self.mode
+    }
+
+    /// Whether all files belong to the one id that there is, whatever layers say.
+    pub(crate) fn squashes_owners(&self) -> bool {
+        self.owners == extract::Owners::Squash
     }
 
     /// A path in this run's own directory that nothing else uses.

@@ -28,7 +28,7 @@ pub struct PruneOptions {
 pub struct Pruned {
     /// bytes on disk
     pub bytes: u64,
-    /// blobs, trees, cache mounts, facts and records
+    /// blobs, trees, cache mounts, downloads, facts and records
     pub entries: u64,
     /// those that are still there because they could not be removed
     pub kept: u64,
@@ -154,7 +154,12 @@ fn entries(root: &Path) -> Vec<Entry> {
     }
     for mount in listed(&root.join("mounts")) {
         let last = listed(&mount).iter().map(|path| used(path)).max();
-        add(vec![mount], last.unwrap_or_default());
+        let last = last.unwrap_or_default().max(used(&mount));
+        add(vec![mount], last);
+    }
+    for file in listed(&root.join("downloads")) {
+        let last = used(&file);
+        add(vec![file], last);
     }
     for kind in listed(&records) {
         let name = kind

@@ -11,8 +11,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Store, error::StoreError};
 use crate::oci::{Digest, sha256};
 
-/// Largest record that is read, in bytes.
-const MAX_RECORD: u64 = 16 << 20;
+/// Largest record that is read, in bytes: the digests of a million files of a context.
+const MAX_RECORD: u64 = 256 << 20;
 
 fn place(root: &Path, kind: &str, key: &Digest) -> PathBuf {
     root.join("records").join(kind).join(key.digest())
@@ -58,6 +58,11 @@ pub(super) fn write<T: Serialize>(
 
 /// Says that a record was of use, for `prune`.
 pub(super) fn touch(root: &Path, kind: &str, key: &Digest) {
+    touched(&place(root, kind, key));
+}
+
+/// Sets the time of a file or directory to now.
+pub(super) fn touched(path: &Path) {
     let now = rustix::fs::Timespec {
         tv_sec: 0,
         tv_nsec: rustix::fs::UTIME_NOW,
@@ -66,10 +71,9 @@ pub(super) fn touch(root: &Path, kind: &str, key: &Digest) {
         last_access: now,
         last_modification: now,
     };
-    let path = place(root, kind, key);
     let _ = rustix::fs::utimensat(
         rustix::fs::CWD,
-        path.as_path(),
+        path,
         &times,
         rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
     );

@@ -30,31 +30,39 @@ const SETTINGS: [(&str, &str, &str); 3] = [
 
 /// What forbids namespaces here, and what would let them be had.
 pub(super) fn advice() -> String {
-    for (file, forbidding, text) in SETTINGS {
-        if get(file).is_some_and(|value| value.trim() == forbidding) {
-            return text.to_owned();
-        }
-    }
-    let filtered = get("/proc/self/status").is_some_and(|status| {
-        status
-            .lines()
-            .any(|line| line.starts_with("Seccomp:") && line.ends_with('2'))
+    let set = SETTINGS.into_iter().find_map(|(file, forbidding, text)| {
+        get(file)
+            .is_some_and(|value| value.trim() == forbidding)
+            .then_some(text)
     });
-    if filtered {
-        let root = if nix::unistd::geteuid().is_root() {
-            ""
-        } else {
-            "as root, or "
-        };
-        format!(
-            "this container's seccomp filter or capabilities forbid it: run the container {root}with \
-             `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`, or give it a \
-             Docker socket and `--engine docker`"
-        )
-    } else {
-        "run as root, or where user namespaces are allowed, or with a Docker Engine or BuildKit in reach"
-            .to_owned()
+    let status = get("/proc/self/status").unwrap_or_default();
+    advise(set, &status, nix::unistd::geteuid().is_root())
+}
+
+/// A filter forbids whatever the settings of the machine say, and these may forbid as well.
+fn advise(set: Option<&str>, status: &str, root: bool) -> String {
+    let filtered = status
+        .lines()
+        .any(|line| line.starts_with("Seccomp:") && line.ends_with('2'));
+    if !filtered {
+        return set.map_or_else(
+            || {
+                "run as root, or where user namespaces are allowed, or with a Docker Engine or \
+                 BuildKit in reach"
+                    .to_owned()
+            },
+            ToOwned::to_owned,
+        );
     }
+    let who = if root { "" } else { "as root, or " };
+    let also = set.map_or_else(String::new, |text| {
+        format!("; on the machine itself, {text}")
+    });
+    format!(
+        "this container's seccomp filter or capabilities forbid it: run the container {who}with \
+         `--security-opt seccomp=unconfined --security-opt apparmor=unconfined`, or give it a \
+         Docker socket and `--engine docker`{also}"
+    )
 }
 
 fn get(path: &str) -> Option<String> {
@@ -121,3 +129,22 @@ fn overlay(directory: &Path, users: bool) -> io::Result<()> {
 
 /// Prefix of the directory that an overlay is tried in.
 pub(super) const PROBE: &str = ".probe-";
+
+#[cfg(test)]
+mod tests {
+    use super::{SETTINGS, advise};
+
+    #[test]
+    fn in_a_container_the_filter_is_named_first_and_a_setting_too() {
+        let (_, _, setting) = SETTINGS[0];
+        let (free, filtered) = ("Seccomp:\t0\n", "Name:\tx\nSeccomp:\t2\n");
+        assert_eq!(advise(Some(setting), free, false), setting);
+        assert!(advise(None, free, false).starts_with("run as root"));
+        let both = advise(Some(setting), filtered, true);
+        assert!(
+            both.contains("run the container with") && both.ends_with(setting),
+            "{both}"
+        );
+        assert!(advise(None, filtered, false).contains("run the container as root, or with"));
+    }
+}

@@ -13,6 +13,7 @@
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
 mod detect;
+mod ground;
 mod idmap;
 pub(super) mod parent;
 mod pipe;

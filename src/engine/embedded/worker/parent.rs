@@ -23,7 +23,6 @@ use crate::{
         BuildError, BuildEvents, BuildPlan, Built, Cancel,
         embedded::run::wire::{self, Sealed},
     },
-    finding::Lint,
     registry::RegistryOptions,
 };
 
@@ -256,7 +255,7 @@ impl Worker {
                 continue;
             };
             match message {
-                Message::Event(event) => events.event(event.into()),
+                Message::Event(event) => events.event(event),
                 Message::Login {
                     registry: host,
                     repository,
@@ -267,17 +266,12 @@ impl Worker {
                     // A worker that went away is noticed when it is listened to.
                     let _ = self.send(&answer);
                 }
-                Message::Built {
-                    digest,
-                    engine,
-                    lints,
-                } => {
-                    let digest = digest.parse().map_err(|_| self.crashed())?;
+                Message::Built { digest, engine } => {
                     return Ok(Built {
                         layout: plan.output.clone(),
                         digest,
                         engine,
-                        lints: lints.into_iter().map(Lint::from).collect(),
+                        lints: Vec::new(),
                     });
                 }
                 Message::Failed(failure) => return Err(failure.into()),

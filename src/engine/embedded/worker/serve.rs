@@ -1,11 +1,11 @@
 //! The worker: reads the request, finds out what this machine allows, builds, and tells what happens.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read as _},
     num::NonZeroUsize,
     os::fd::AsFd as _,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{self, Receiver},
@@ -13,15 +13,15 @@ use std::{
     time::Duration,
 };
 
-use nix::{
-    mount::{MsFlags, mount},
-    sys::prctl,
+use nix::sys::{
+    prctl,
+    resource::{Resource, getrlimit, setrlimit},
 };
 use zeroize::Zeroizing;
 
 use super::{
-    detect::{self, Snapshots},
-    protocol::{Answer, Event, Failure, LONGEST, Message, Prune, Request, Said},
+    ground::{Ground, io_error},
+    protocol::{Answer, Failure, LONGEST, Message, Prune, Request},
     setup::{self, say},
 };
 use crate::{
@@ -29,10 +29,10 @@ use crate::{
         BuildError, BuildEvent, BuildEvents, Built, Cancel,
         embedded::{
             graph::Network,
-            run::{Isolation, StepRunner},
+            run::StepRunner,
             solver::{self, Job},
             step::Runner as _,
-            store::{self, LayerCompression, SnapshotMode},
+            store::{self, LayerCompression},
         },
     },
     oci::Platform,
@@ -45,16 +45,10 @@ use crate::{
 
 /// A helper of the user may ask for a password.
 const LOGIN: Duration = Duration::from_mins(5);
-/// Directories in the cache directory that belong to one run.
-const RUN: &str = ".run";
-const RUN_PREFIX: &str = ".run-";
-/// Files that are locked: by who makes or sweeps such directories, by the owner of one.
-const TURN: &str = ".turn";
-const OWNER: &str = "lock";
-
 /// Entry of the process.
 pub(super) fn main(mode: Option<&str>) -> u8 {
     let plain = mode == Some(setup::PLAIN);
+    let open_files = raise_open_files();
     if setup::tie().is_err() || (plain && prctl::set_child_subreaper(true).is_err()) {
         return 1;
     }
@@ -71,15 +65,22 @@ pub(super) fn main(mode: Option<&str>) -> u8 {
     if let Some(prune) = request.prune {
         return u8::from(say(&pruned(&request.plan.cache_dir, prune)).is_err());
     }
-    let last = match build(request, input) {
+    let last = match build(request, input, open_files) {
         Ok(built) => Message::Built {
-            digest: built.digest.to_string(),
+            digest: built.digest,
             engine: built.engine,
-            lints: built.lints.iter().map(Said::from).collect(),
         },
         Err(error) => Message::Failed(Failure::from(error)),
     };
     u8::from(say(&last).is_err())
+}
+
+/// Walks of deep trees over many layers keep many directories open. The limits before are those of
+/// steps.
+fn raise_open_files() -> Option<(u64, u64)> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).ok()?;
+    Some((soft, hard))
 }
 
 /// As root of a user namespace, files of subordinate ids can be removed.
@@ -172,11 +173,15 @@ struct Events;
 impl BuildEvents for Events {
     fn event(&mut self, event: BuildEvent) {
         // Nobody to tell is a build that is being stopped.
-        let _ = say(&Message::Event(Event::from(event)));
+        let _ = say(&Message::Event(event));
     }
 }
 
-fn build(request: Request, input: Input) -> Result<Built, BuildError> {
+fn build(
+    request: Request,
+    input: Input,
+    open_files: Option<(u64, u64)>,
+) -> Result<Built, BuildError> {
     let cancel = Cancel::new();
     let auth = ask_for_logins(input, cancel.clone())?;
     let registry = RegistryOptions {
@@ -202,6 +207,7 @@ fn build(request: Request, input: Input) -> Result<Built, BuildError> {
     };
     let runner = StepRunner::new(ground.isolation, ground.scratch.path.clone(), plan.limits)
         .with_words(ground.words)
+        .with_open_files(open_files)
         .with_network(network);
     if let Some(note) = runner.unheld() {
         events.event(BuildEvent::Note(note));
@@ -244,57 +250,6 @@ fn ask_for_logins(mut input: Input, stop: Cancel) -> Result<AuthStore, BuildErro
     )
 }
 
-/// What this machine allows, found out in the cache directory.
-struct Ground {
-    isolation: Isolation,
-    snapshots: SnapshotMode,
-    /// what to say of snapshots
-    words: String,
-    /// the engine, as the user reads it
-    engine: String,
-    scratch: Scratch,
-}
-
-impl Ground {
-    fn find(cache: &Path, namespaces: bool) -> Result<Self, BuildError> {
-        fs::create_dir_all(cache).map_err(io_error(&cache.display()))?;
-        // Held until this run's own directories are there and locked, so that nobody takes them for
-        // litter.
-        let turn = lock_file(cache, TURN)
-            .and_then(|file| file.lock().map(|()| file))
-            .map_err(io_error(&cache.display()))?;
-        sweep(cache);
-        let found = if namespaces {
-            detect::snapshots(cache)
-        } else {
-            Snapshots::Copy {
-                why: "nothing can be mounted".to_owned(),
-            }
-        };
-        let scratch = Scratch::new(cache, namespaces)?;
-        drop(turn);
-        let (isolation, apart) = if namespaces {
-            (Isolation::Namespaces, "namespaces")
-        } else {
-            (Isolation::Chroot, "chroot")
-        };
-        let (snapshots, word, words) = match found {
-            Snapshots::Overlay { userxattr } => {
-                let mode = SnapshotMode::Overlay { userxattr };
-                (mode, "overlay", "overlay".to_owned())
-            }
-            Snapshots::Copy { why } => (SnapshotMode::Copy, "copies", format!("copies ({why})")),
-        };
-        Ok(Self {
-            isolation,
-            snapshots,
-            words,
-            engine: format!("embedded engine ({apart}, {word})"),
-            scratch,
-        })
-    }
-}
-
 /// In the words of images.
 fn this_platform() -> Platform {
     let architecture = match std::env::consts::ARCH {
@@ -309,84 +264,5 @@ fn this_platform() -> Platform {
         os: std::env::consts::OS.to_owned(),
         architecture: architecture.to_owned(),
         variant: None,
-    }
-}
-
-fn io_error<E: Into<io::Error>>(
-    what: &dyn std::fmt::Display,
-) -> impl FnOnce(E) -> BuildError + use<E> {
-    let what = what.to_string();
-    move |error| BuildError::Io {
-        what,
-        source: error.into(),
-    }
-}
-
-/// Where steps keep their files: in memory where something can be mounted, else in the cache
-/// directory, removed at the end.
-struct Scratch {
-    path: PathBuf,
-    /// locked as long as this process lives
-    lock: Option<File>,
-}
-
-impl Scratch {
-    fn new(cache: &Path, namespaces: bool) -> Result<Self, BuildError> {
-        if namespaces {
-            let path = cache.join(RUN);
-            fs::create_dir_all(&path).map_err(io_error(&path.display()))?;
-            let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-            let options = Some("mode=711");
-            mount(Some("tmpfs"), &path, Some("tmpfs"), flags, options)
-                .map_err(io_error(&path.display()))?;
-            return Ok(Self { path, lock: None });
-        }
-        let made = tempfile::Builder::new()
-            .prefix(RUN_PREFIX)
-            .tempdir_in(cache);
-        let path = made.map_err(io_error(&cache.display()))?.keep();
-        let locked = || -> io::Result<File> {
-            let lock = lock_file(&path, OWNER)?;
-            lock.lock()?;
-            Ok(lock)
-        };
-        let lock = locked().map_err(io_error(&path.display()))?;
-        Ok(Self {
-            path,
-            lock: Some(lock),
-        })
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if self.lock.is_some() {
-            let _ = fs::remove_dir_all(&self.path);
-        }
-    }
-}
-
-fn lock_file(directory: &Path, name: &str) -> io::Result<File> {
-    let mut options = fs::OpenOptions::new();
-    options
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(directory.join(name))
-}
-
-/// Removes what runs that were killed have left in the cache directory.
-fn sweep(cache: &Path) {
-    let Ok(entries) = fs::read_dir(cache) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let free = || lock_file(&entry.path(), OWNER).is_ok_and(|lock| lock.try_lock().is_ok());
-        let dead = name.starts_with(detect::PROBE) || (name.starts_with(RUN_PREFIX) && free());
-        if dead {
-            let _ = fs::remove_dir_all(entry.path());
-        }
     }
 }

@@ -12,9 +12,10 @@ use std::{
 };
 
 use bollard_buildkit_proto::fsutil::types::Stat;
-use rustix::{buffer::spare_capacity, io::Errno};
+use rustix::io::Errno;
 
 use super::ContextError;
+use crate::engine::xattrs;
 
 /// Bits of Go's `os.FileMode`; they are not those of `st_mode`.
 mod go_mode {
@@ -162,11 +163,8 @@ fn device_numbers(device: u64) -> (i64, i64) {
     (major.cast_signed(), minor.cast_signed())
 }
 
-/// Attributes grow while they are read at most to what the kernel allows.
-const MAX_XATTR: usize = 64 * 1024;
-
 fn xattrs(on_disk: &Path, path: &Path) -> Result<HashMap<String, Vec<u8>>, ContextError> {
-    let names = match grown(|buffer| rustix::fs::llistxattr(on_disk, spare_capacity(buffer))) {
+    let names = match xattrs::list(on_disk) {
         Ok(names) => names,
         Err(Errno::NOTSUP) => return Ok(HashMap::new()),
         Err(fault) => {
@@ -178,35 +176,21 @@ fn xattrs(on_disk: &Path, path: &Path) -> Result<HashMap<String, Vec<u8>>, Conte
         }
     };
     let mut attributes = HashMap::new();
-    for name in names.split(|byte| *byte == 0) {
-        if name.is_empty() || name.starts_with(b"com.apple.") {
+    for name in names {
+        if name.as_bytes().starts_with(b"com.apple.") {
             continue;
         }
-        let name = String::from_utf8(name.to_vec()).map_err(|_| ContextError::NotUtf8 {
-            what: "an extended attribute's name of",
-            path: path.join(OsString::from_vec(name.to_vec())),
-        })?;
         // Some file systems list attributes that they do not hand out; `fsutil` leaves them too.
-        if let Ok(value) =
-            grown(|buffer| rustix::fs::lgetxattr(on_disk, name.as_str(), spare_capacity(buffer)))
-        {
+        let value = xattrs::get(on_disk, &name);
+        let name = name.into_string().map_err(|fault| ContextError::NotUtf8 {
+            what: "an extended attribute's name of",
+            path: path.join(OsString::from_vec(fault.into_cstring().into_bytes())),
+        })?;
+        if let Ok(value) = value {
             attributes.insert(name, value);
         }
     }
     Ok(attributes)
-}
-
-/// Reads with a buffer that grows until the answer fits.
-fn grown(mut read: impl FnMut(&mut Vec<u8>) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
-    let mut capacity = 256;
-    loop {
-        let mut buffer = Vec::with_capacity(capacity);
-        match read(&mut buffer) {
-            Ok(_) => return Ok(buffer),
-            Err(Errno::RANGE) if capacity < MAX_XATTR => capacity *= 4,
-            Err(fault) => return Err(fault),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -140,18 +140,9 @@ fn write_layout(directory: &Path, shared: &Shared<'_>) -> Result<(), SourceError
         }
     }
     let layout = LayoutWriter::create(directory)?;
-    let described = |of: &Descriptor| {
-        json!({
-            "mediaType": of.media_type().to_string(),
-            "digest": of.digest().to_string(),
-            "size": of.size(),
-        })
-    };
-    let mut listed = Vec::new();
+    let layers: Vec<Descriptor> = layers.iter().map(Layer::descriptor).collect();
     for layer in &layers {
-        let descriptor = layer.descriptor();
-        layout.link(&store.blob_path(&layer.digest), &descriptor)?;
-        listed.push(described(&descriptor));
+        layout.link(&store.blob_path(layer.digest()), layer)?;
     }
     let text = serde_json::to_vec(&records).map_err(|error| SourceError::Io {
         what: "records of the cache".to_owned(),
@@ -161,8 +152,8 @@ fn write_layout(directory: &Path, shared: &Shared<'_>) -> Result<(), SourceError
     let manifest = json!({
         "schemaVersion": 2,
         "mediaType": MediaType::ImageManifest.to_string(),
-        "config": described(&config),
-        "layers": listed,
+        "config": config,
+        "layers": layers,
     });
     let manifest = layout.bytes(MediaType::ImageManifest, manifest.to_string().as_bytes())?;
     layout.finish(&manifest, &[])

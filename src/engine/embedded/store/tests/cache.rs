@@ -6,7 +6,11 @@ use super::{hostile::Hostile, make};
 use crate::{
     engine::embedded::{
         graph::Sharing,
-        store::{CacheMount, PruneOptions, SnapshotMode, Store, prune},
+        store::{
+            CacheMount, PruneOptions, SnapshotMode, Store,
+            dir::{Dir, name},
+            prune,
+        },
     },
     oci::sha256,
 };
@@ -144,6 +148,30 @@ fn cache_mounts_are_shared_locked_or_private() {
     assert!(take(&other, Sharing::Locked).is_none());
     drop(locked);
     assert!(take(&other, Sharing::Locked).is_some());
+}
+
+#[test]
+fn directories_are_removed_however_deep() {
+    let dir = tempfile::tempdir().unwrap();
+    let top = Dir::open(dir.path()).unwrap();
+    let d = name(b"d").unwrap();
+    let mut at = top.inside(b"").unwrap();
+    for _ in 0..5000 {
+        at.mkdir(&d, 0o700).unwrap();
+        at = at.child(&d).unwrap();
+        at.create(&name(b"file").unwrap()).unwrap();
+    }
+    top.remove(&d).unwrap();
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_blob_stays_when_somebody_claims_another_size_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), SnapshotMode::Copy).unwrap();
+    let layer = Hostile::new().file("f", "x").store(&store);
+    assert!(!store.has_blob(&layer.digest, layer.size + 1));
+    assert!(store.has_blob(&layer.digest, layer.size));
 }
 
 #[test]

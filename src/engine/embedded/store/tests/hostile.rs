@@ -174,6 +174,55 @@ fn hostile_layers_stay_inside_or_are_refused() {
 }
 
 #[test]
+fn what_a_layer_says_of_a_file_takes_no_more_than_a_limit_of_memory_and_disk() {
+    let put = |field: &mut [u8], number: u64| {
+        field[0] = 0x80;
+        let end = field.len();
+        field[end - 8..].copy_from_slice(&number.to_be_bytes());
+    };
+    // A file of one hole.
+    let hole = |size: u64| {
+        let mut header = tar::Header::new_gnu();
+        header.as_old_mut().name[..4].copy_from_slice(b"hole");
+        header.set_entry_type(tar::EntryType::GNUSparse);
+        header.set_mode(0o644);
+        for number in [tar::Header::set_uid, tar::Header::set_gid] {
+            number(&mut header, 0);
+        }
+        header.set_mtime(0);
+        header.set_size(0);
+        let gnu = header.as_gnu_mut().unwrap();
+        put(&mut gnu.realsize, size);
+        put(&mut gnu.sparse[0].offset, size);
+        put(&mut gnu.sparse[0].numbytes, 0);
+        header.set_cksum();
+        let mut hostile = Hostile::new();
+        hostile.0.append(&header, std::io::empty()).unwrap();
+        hostile
+    };
+    for mode in modes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), mode).unwrap();
+        let view = store.view(&[hole(1 << 30).store(&store)]).unwrap();
+        let found = fs::metadata(view.path().join("hole")).unwrap();
+        assert_eq!(found.len(), 1 << 30);
+        assert!(found.blocks() < 1024, "{} blocks", found.blocks());
+        let error = store.view(&[hole(8 << 30 << 4).store(&store)]).unwrap_err();
+        assert!(error.to_string().contains("more than"), "{error}");
+        let name = "n".repeat(8 << 20);
+        let long = Hostile::new()
+            .add("././@LongLink", tar::EntryType::GNULongName, "", &name)
+            .file("short", "x");
+        let error = store.view(&[long.store(&store)]).unwrap_err();
+        let chain = crate::engine::docker::chain(&error);
+        assert!(
+            chain.contains("exceeds") || chain.contains("too l"),
+            "{chain}"
+        );
+    }
+}
+
+#[test]
 fn whiteouts_are_about_the_layers_below() {
     for mode in modes() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,13 +1,15 @@
-//! Tar archives as they lie in a context: compressed or not, recognised by their content.
+//! Tar archives, member by member: of a context, compressed or not and recognised by their content, and
+//! of the layers of base images. What comes before a member is held in memory only up to a limit.
 
 use std::{
+    fs::File,
     io::{self, BufReader, Read},
     path::PathBuf,
 };
 
 use std::os::unix::ffi::OsStringExt as _;
 use tar_core::{
-    EntryType, SparseEntry,
+    EntryType, PaxExtensions, SparseEntry,
     parse::{Limits, ParseEvent, ParsedEntry, Parser},
 };
 
@@ -28,6 +30,8 @@ pub(super) struct Member {
     pub(super) uid: u32,
     pub(super) gid: u32,
     pub(super) mtime: i64,
+    /// seconds and nanoseconds of a PAX record, which says more than the header can
+    pub(super) pax_mtime: Option<(i64, i64)>,
     /// bytes of content in the archive
     pub(super) size: u64,
     /// name without prefix, value
@@ -83,7 +87,7 @@ impl<R: Read> Archive<R> {
     }
 
     /// The next member; what was not read of the last one is skipped.
-    pub(super) fn next(&mut self) -> io::Result<Option<Member>> {
+    pub(super) fn next_member(&mut self) -> io::Result<Option<Member>> {
         self.skip()?;
         loop {
             let (consumed, member) =
@@ -203,7 +207,22 @@ impl<R: Read> Read for Archive<R> {
     }
 }
 
+impl Member {
+    /// Bytes of the file, holes included.
+    pub(super) fn length(&self) -> u64 {
+        self.sparse.as_ref().map_or(self.size, |(_, size)| *size)
+    }
+}
+
 fn member(entry: &ParsedEntry<'_>, sparse: Option<(Vec<SparseEntry>, u64)>) -> io::Result<Member> {
+    let kind = kind(entry);
+    let is_file =
+        kind.is_file() || kind.is_contiguous() || (kind.is_gnu_sparse() && sparse.is_some());
+    // Like Go's archive/tar: what is no file has no content, whatever its size field says.
+    let size = if is_file { entry.size } else { 0 };
+    if let Some((regions, whole)) = &sparse {
+        check(regions, *whole, size)?;
+    }
     let path = |bytes: &[u8]| PathBuf::from(std::ffi::OsString::from_vec(bytes.to_vec()));
     let id =
         |id: u64| u32::try_from(id).map_err(|_| io::Error::other(format!("id {id} is too large")));
@@ -214,16 +233,83 @@ fn member(entry: &ParsedEntry<'_>, sparse: Option<(Vec<SparseEntry>, u64)>) -> i
     }
     Ok(Member {
         path: path(&entry.path),
-        kind: entry.entry_type,
+        kind,
         link: entry.link_target.as_deref().map(path),
         mode: entry.mode & 0o7777,
         uid: id(entry.uid)?,
         gid: id(entry.gid)?,
         mtime: i64::try_from(entry.mtime).unwrap_or(0),
-        size: entry.size,
+        pax_mtime: entry.pax.and_then(pax_mtime),
+        size,
         xattrs,
         sparse,
     })
+}
+
+/// Before POSIX there was no type for directories (Go's archive/tar does the same).
+fn kind(entry: &ParsedEntry<'_>) -> EntryType {
+    let old = entry.entry_type.is_file() && entry.header.as_old().linkflag == [0];
+    if old && entry.path.ends_with(b"/") {
+        EntryType::Directory
+    } else {
+        entry.entry_type
+    }
+}
+
+/// The regions of a sparse file lie in it in order, and take what is stored.
+fn check(regions: &[SparseEntry], whole: u64, stored: u64) -> io::Result<()> {
+    let (mut at, mut sum) = (0_u64, 0_u64);
+    for region in regions {
+        let end = region.offset.checked_add(region.length);
+        match end.filter(|&end| region.offset >= at && end <= whole) {
+            Some(end) => at = end,
+            None => return Err(io::Error::other("the sparse map does not fit the file")),
+        }
+        sum = sum.saturating_add(region.length);
+    }
+    if sum == stored {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        "the sparse map does not account for the bytes stored",
+    ))
+}
+
+fn pax_mtime(pax: &[u8]) -> Option<(i64, i64)> {
+    let found = PaxExtensions::new(pax)
+        .filter_map(Result::ok)
+        .filter(|record| record.key_bytes() == b"mtime")
+        .last()?;
+    time(found.value().ok()?)
+}
+
+/// `SECONDS[.FRACTION]` of a PAX record.
+fn time(text: &str) -> Option<(i64, i64)> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let seconds: i64 = whole.parse().ok()?;
+    let digits: String = part.chars().chain("000000000".chars()).take(9).collect();
+    let nanos: i64 = digits.parse().ok()?;
+    if whole.starts_with('-') && nanos > 0 {
+        return Some((seconds.checked_sub(1)?, 1_000_000_000 - nanos));
+    }
+    Some((seconds, nanos))
+}
+
+/// Puts the content of the last member into an empty file; holes stay holes.
+pub(super) fn write_content<R: Read>(
+    member: &Member,
+    from: &mut Archive<R>,
+    file: &File,
+) -> io::Result<()> {
+    let mut to = file;
+    let Some((regions, size)) = &member.sparse else {
+        return io::copy(from, &mut to).map(drop);
+    };
+    for region in regions {
+        rustix::fs::seek(file, rustix::fs::SeekFrom::Start(region.offset))?;
+        io::copy(&mut Read::take(&mut *from, region.length), &mut to)?;
+    }
+    file.set_len(*size)
 }
 
 #[cfg(test)]
@@ -250,7 +336,7 @@ mod tests {
     fn members_without_content_do_not_end_an_xz_stream() {
         let mut archive = Archive::new(decompressed(XZ).unwrap());
         let mut found = Vec::new();
-        while let Some(member) = archive.next().unwrap() {
+        while let Some(member) = archive.next_member().unwrap() {
             let mut content = String::new();
             archive.read_to_string(&mut content).unwrap();
             found.push((member.path.display().to_string(), content));

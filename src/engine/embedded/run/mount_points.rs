@@ -15,13 +15,13 @@ use crate::engine::embedded::step::RunError;
 
 /// Mount points made in one tree.
 #[derive(Debug)]
-pub(super) struct Stubs {
+pub(super) struct MountPoints {
     root: PathBuf,
     /// in the order they were made
     made: Vec<PathBuf>,
 }
 
-impl Stubs {
+impl MountPoints {
     pub(super) fn new(root: &Path) -> Result<Self, RunError> {
         let canonical = root.canonicalize().map_err(|source| RunError::Host {
             what: root.display().to_string(),
@@ -34,6 +34,11 @@ impl Stubs {
         })
     }
 
+    /// The tree's root, without links.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Makes sure that there is a directory or a file at `target`; gives its path in the tree with
     /// every link followed, from the tree's root.
     pub(super) fn point(&mut self, target: &str, directory: bool) -> Result<PathBuf, RunError> {
@@ -43,8 +48,9 @@ impl Stubs {
         Ok(Path::new("/").join(place.strip_prefix(&self.root).unwrap_or(&place)))
     }
 
-    /// The same for a directory that stays.
-    pub(super) fn keep(&mut self, target: &str) -> Result<(), RunError> {
+    /// The same for a directory that stays: what a container runtime makes for its own mounts, and the
+    /// working directory.
+    pub(super) fn lasting(&mut self, target: &str) -> Result<(), RunError> {
         let place = self.place(target)?;
         self.make(&place, true, false)
             .map_err(|error| fault(target, &error))
@@ -169,18 +175,18 @@ mod tests {
             .unwrap()
             .set_times(old)
             .unwrap();
-        let mut stubs = Stubs::new(&root).unwrap();
+        let mut points = MountPoints::new(&root).unwrap();
         assert_eq!(
-            stubs.point("/etc/hosts", false).unwrap(),
+            points.point("/etc/hosts", false).unwrap(),
             Path::new("/etc/hosts")
         );
-        stubs.point("/a/b/c", true).unwrap();
-        stubs.point("/a/b/d", true).unwrap();
-        stubs.point("/kept", true).unwrap();
-        stubs.keep("/made/dir").unwrap();
+        points.point("/a/b/c", true).unwrap();
+        points.point("/a/b/d", true).unwrap();
+        points.point("/kept", true).unwrap();
+        points.lasting("/made/dir").unwrap();
         fs::create_dir(root.join("kept/x")).unwrap();
         assert!(root.join("a/b/d").is_dir());
-        stubs.remove().unwrap();
+        points.remove().unwrap();
         assert_eq!(
             listing(&root),
             ["etc", "kept", "kept/x", "made", "made/dir"]
@@ -196,13 +202,13 @@ mod tests {
         fs::create_dir_all(root.join("etc")).unwrap();
         symlink("/../../host", root.join("etc/resolv.conf")).unwrap();
         symlink("../../..", root.join("up")).unwrap();
-        let mut stubs = Stubs::new(&root).unwrap();
+        let mut points = MountPoints::new(&root).unwrap();
         assert_eq!(
-            stubs.point("/etc/resolv.conf", false).unwrap(),
+            points.point("/etc/resolv.conf", false).unwrap(),
             Path::new("/host")
         );
-        assert_eq!(stubs.point("/up/x/y", true).unwrap(), Path::new("/x/y"));
-        stubs.remove().unwrap();
+        assert_eq!(points.point("/up/x/y", true).unwrap(), Path::new("/x/y"));
+        points.remove().unwrap();
         assert_eq!(listing(&root), ["etc", "etc/resolv.conf", "up"]);
         assert_eq!(listing(dir.path()).len(), 4);
     }
@@ -212,21 +218,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         fs::create_dir_all(root.join("other/c")).unwrap();
-        let mut stubs = Stubs::new(&root).unwrap();
-        stubs.point("/a/c", true).unwrap();
+        let mut points = MountPoints::new(&root).unwrap();
+        points.point("/a/c", true).unwrap();
         fs::remove_dir_all(root.join("a")).unwrap();
         symlink("other", root.join("a")).unwrap();
-        stubs.remove().unwrap();
+        points.remove().unwrap();
         assert!(root.join("other/c").is_dir());
     }
 
     #[test]
     fn a_file_is_no_place_for_a_directory() {
         let dir = tempfile::tempdir().unwrap();
-        let mut stubs = Stubs::new(dir.path()).unwrap();
-        stubs.point("/f", false).unwrap();
-        let error = stubs.point("/f", true).unwrap_err().to_string();
+        let mut points = MountPoints::new(dir.path()).unwrap();
+        points.point("/f", false).unwrap();
+        let error = points.point("/f", true).unwrap_err().to_string();
         assert!(error.contains("/f"), "{error}");
-        assert!(stubs.point("/f/x", true).is_err());
+        assert!(points.point("/f/x", true).is_err());
     }
 }
