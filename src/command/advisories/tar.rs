@@ -123,7 +123,7 @@ mod tests {
         for (name, size) in [
             ("2024/a.json", 10),
             ("README", 10),
-            ("2024/a.json", 1 << 40),
+            ("2024/a.json", 0o777_7777_7777),
         ] {
             let mut cut: &[u8] = &header(name, size);
             let ended = entries(&mut cut, &mut |_, _| {}).unwrap_err();

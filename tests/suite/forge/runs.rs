@@ -130,7 +130,7 @@ fn an_image_without_a_name_is_not_called_by_its_dockerfile() {
     let job = Job::of(&GitHub::start(), "octo/app");
     fs::write(job.path("Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n").unwrap();
     let cache = ["--engine", "embedded", "--cache-dir", "cache"];
-    let mut run = |command: &'static str, more: &[&str], want: &str| {
+    let run = |command: &'static str, more: &[&str], want: &str| {
         let _ = fs::remove_file(job.path("output"));
         let ran = job.run(&[&[command], more].concat());
         assert_eq!(ran.code, 1, "{ran}");
