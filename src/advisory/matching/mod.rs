@@ -7,6 +7,7 @@
 mod evidence;
 mod scope;
 mod stances;
+mod streams;
 
 #[cfg(test)]
 mod tests;
@@ -242,42 +243,7 @@ struct Search<'a> {
     unlabelled: BTreeSet<&'a str>,
 }
 
-/// Packages that a note names.
-const NAMED: usize = 10;
-
 impl<'a> Search<'a> {
-    /// The enabled streams that a package of a module without a label may be of: those of which
-    /// advisories have packages of that name.
-    fn streams_of(&mut self, package: &'a Installed, enabled: &[String]) -> Vec<String> {
-        let name = &package.nevra.name;
-        let rows = self.database.rows_of(name);
-        let known: BTreeSet<u16> = rows.map(|row| row.module).filter(|own| *own != 0).collect();
-        let is_known = |label: &&String| {
-            let number = self.modules.get(label.as_str());
-            number.is_some_and(|number| known.contains(number))
-        };
-        let found: Vec<String> = enabled.iter().filter(is_known).cloned().collect();
-        if found.is_empty() && !known.is_empty() && enabled.is_empty() {
-            self.unlabelled.insert(name);
-        }
-        found
-    }
-
-    fn unlabelled_note(&self) -> Option<String> {
-        let all = &self.unlabelled;
-        let named: Vec<&str> = all.iter().take(NAMED).copied().collect();
-        let rest = match all.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            rest => format!(" and {rest} more"),
-        };
-        (!all.is_empty()).then(|| {
-            format!(
-                "no label and no list of enabled streams says of which module stream these packages are, so advisories of modules are not looked up for them: {}{rest}",
-                named.join(", ")
-            )
-        })
-    }
-
     fn look_up(&mut self, package: &'a Installed, module: Option<&str>, scope: &Scope) {
         let nevra = &package.nevra;
         let module = match module {

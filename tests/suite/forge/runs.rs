@@ -131,6 +131,33 @@ fn outputs(text: &str) -> BTreeMap<String, String> {
     found
 }
 
+#[test]
+fn an_image_without_a_name_is_not_called_by_its_dockerfile() {
+    let job = Job::of(&GitHub::start(), "octo/app");
+    fs::write(job.path("Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n").unwrap();
+    let cache = ["--engine", "embedded", "--cache-dir", "cache"];
+    let run = |command: &'static str, more: &[&str], want: &str| {
+        let _ = fs::remove_file(job.path("output"));
+        let ran = job.run(&[&[command], more].concat());
+        assert_eq!(ran.code, 1, "{ran}");
+        let outputs = job.outputs();
+        assert_eq!(outputs["image"], want, "{ran}");
+        assert_eq!(outputs["image-with-tag"], want, "{ran}");
+        outputs["digest"].clone()
+    };
+    let digest = run("run", &cache, "");
+    assert!(digest.starts_with("sha256:"), "{digest}");
+    run("check", &[], "");
+    let named = ["--image", "quay.io/org/app", "--tag", "1.0-1"];
+    run("check", &named, "quay.io/org/app:1.0-1");
+    run(
+        "run",
+        &[&cache[..], &named].concat(),
+        "quay.io/org/app:1.0-1",
+    );
+    run("check", &named[..2], "quay.io/org/app");
+}
+
 /// Lines that the runner obeys.
 fn commands(ran: &Ran) -> Vec<&str> {
     let lines = ran.stderr.lines().chain(ran.stdout.lines());
