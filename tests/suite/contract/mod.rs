@@ -231,18 +231,6 @@ const KNOWN: &[(&str, &str)] = &[
         "a layer with a device is refused by name",
     ),
     (
-        "it-network-host",
-        "BuildKit asks for an entitlement, which its caller gives; here there is none to ask for",
-    ),
-    (
-        "src-archive-opaque",
-        "a member of the name .wh..wh..opq would delete files in the image, and is refused",
-    ),
-    (
-        "src-archive-whiteouts",
-        "a member of the name .wh.* would delete files in the image, and is refused",
-    ),
-    (
         "tree-names-not-utf8",
         "BuildKit's protocol for contexts cannot say such names",
     ),
