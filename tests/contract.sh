@@ -27,6 +27,7 @@ buildkitd=${PLIMSOLL_BUILDKITD:-$home/bin/buildkitd}
 
 socket=$home/buildkitd.sock
 "$buildkitd" --root "$home/state" --addr "unix://$socket" --oci-worker-net host \
+    --allow-insecure-entitlement network.host \
     --containerd-worker=false >"$home/buildkitd.log" 2>&1 &
 daemon=$!
 trap 'kill $daemon; wait $daemon 2>/dev/null || true' EXIT

@@ -7,10 +7,12 @@
 
 use std::fmt;
 
+mod follow;
 mod glob;
 mod go_path;
 mod go_regex;
 
+pub(crate) use follow::{Links, follow_links, has_wildcard, without_children};
 pub(crate) use glob::glob_match;
 pub(crate) use go_path::{clean, join};
 

@@ -143,10 +143,14 @@ class Made:
         if form < 0.99:
             folder = self.pick(self.dirs)
             inside = folder + "/" if folder else ""
-            return self.pick(["./" + path, "/" + path, inside + ".", inside, inside + "*", inside + "../" + path, folder])
+            return self.pick(["./" + path, "/" + path, inside + ".", inside, inside + "*", inside + "../" + path, folder,
+                              inside + "*.none", inside + "*/no*"])
         return self.name()
 
     def glob(self, path):
+        if "/" in path and self.chance(0.15):
+            # A class may match a slash.
+            return path.replace("/", self.pick(["[^a]", "[/]", "[.-0]"]), 1)
         letters = list(path)
         at = self.pick([at for at, letter in enumerate(letters) if letter != "/"])
         letters[at] = self.pick(["*", "?", "[a-e]", "[^a]", "*"])

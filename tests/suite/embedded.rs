@@ -423,6 +423,42 @@ fn a_step_that_passes_a_limit_ends_with_its_name() {
     }
 }
 
+#[test]
+fn a_step_that_takes_memory_without_end_ends_with_the_name_of_the_limit() {
+    let test = "a_step_that_takes_memory_without_end_ends_with_the_name_of_the_limit";
+    let Some(project) = Project::new(test, "RUN true") else {
+        return;
+    };
+    project.limits("memory: 64m");
+    let ran = project.build();
+    assert_eq!(ran.code, 0, "{ran}");
+    if ran.stderr.contains("build.limits.memory cannot be held") {
+        return skipped(test, "this host lets no control group with memory be made");
+    }
+    for step in [
+        "RUN x=aaaaaaaa; while true; do x=$x$x; done",
+        // Each of them stays below the limit.
+        "RUN f() { x=aaaaaaaa; while test ${#x} -lt 12000000; do x=$x$x; done; sleep 600; }; \
+         f & f & f & f & f & f & f & f & wait",
+    ] {
+        project.dockerfile(step);
+        let started = Instant::now();
+        let ran = project.build();
+        assert_ne!(ran.code, 0, "{step}: {ran}");
+        assert!(
+            ran.stderr
+                .contains("passed its limit of 67108864 bytes of memory (build.limits.memory)"),
+            "{step}: {ran}"
+        );
+        assert!(started.elapsed() < Duration::from_mins(1), "{step}");
+        project.assert_nothing_is_left(step);
+    }
+    // What fits is left alone.
+    project.dockerfile("RUN x=aaaaaaaa; while test ${#x} -lt 4000000; do x=$x$x; done");
+    let ran = project.build();
+    assert_eq!(ran.code, 0, "{ran}");
+}
+
 /// Files below a directory that hold `text`, as they are or unpacked.
 fn holding(dir: &Path, text: &str) -> Vec<PathBuf> {
     let holds = |bytes: &[u8]| {

@@ -184,11 +184,12 @@ fn archives_do_not_write_outside_of_their_directory() {
 }
 
 #[test]
-fn devices_and_names_of_whiteouts_are_refused() {
+fn devices_and_a_name_that_deletes_its_own_directory_are_refused() {
     for (lines, word) in [
         ("char null 0666 1:3\n", "device"),
-        ("file .wh.etc 0644 0:0 \"\"\n", ".wh."),
-        ("file d/.wh..wh..opq 0644 0:0 \"\"\n", ".wh."),
+        ("file .wh. 0644 0:0 \"\"\n", ".wh."),
+        ("file d/.wh... 0644 0:0 \"\"\n", ".wh..."),
+        ("dir .wh.. 0755 0:0\n", ".wh.."),
     ] {
         let context = Context::new();
         fs::write(
@@ -202,7 +203,7 @@ fn devices_and_names_of_whiteouts_are_refused() {
         assert!(error.contains(word), "{error}");
     }
     let context = Context::new();
-    context.file("context/d/.wh.passwd", "");
+    context.file("context/d/.wh.", "");
     let error = context.copy(copy("d", "/etc")).unwrap_err().to_string();
     assert!(error.contains(".wh."), "{error}");
 }

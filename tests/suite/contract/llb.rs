@@ -47,7 +47,7 @@ const GRAPHS: &[(&str, &str)] = &[
 ];
 
 /// `buildctl`, if there is one.
-fn buildctl() -> Option<String> {
+pub(super) fn buildctl() -> Option<String> {
     let named = std::env::var("PLIMSOLL_CONTRACT_BUILDCTL").ok();
     let program = named.unwrap_or_else(|| "buildctl".to_owned());
     let found = Command::new(&program).arg("--version").output().is_ok();

@@ -1,4 +1,4 @@
-//! What `.dockerignore` leaves of a context, and what `--parents` and `--exclude` leave of a copy.
+//! What the Dockerfile's sources and `.dockerignore` leave of a context, and what `--parents` and `--exclude` leave of a copy.
 
 use std::{
     fs, io,
@@ -10,6 +10,7 @@ use rustix::fs::FileType;
 
 use super::{
     FileError,
+    asked::Asked,
     root::{Root, dir_at, names, stat_at},
 };
 use crate::engine::dockerignore::{self, Matcher, ParentMatches, PatternError};
@@ -17,7 +18,7 @@ use crate::engine::dockerignore::{self, Matcher, ParentMatches, PatternError};
 /// Longer files are refused.
 const MAX_IGNORE_FILE: u64 = 8 << 20;
 
-/// The patterns of a `.dockerignore`.
+/// The patterns of a `.dockerignore`, and what of the context is asked for at all.
 #[derive(Debug, Clone, Default)]
 pub struct Ignore {
     matcher: Matcher,
@@ -25,6 +26,14 @@ pub struct Ignore {
     literal: bool,
     /// left out whatever the patterns say: what the engine itself keeps in the context
     own: Option<PathBuf>,
+    asked: Option<Asked>,
+}
+
+/// What the names in a directory inherit.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Above {
+    ignored: ParentMatches,
+    asked: Option<ParentMatches>,
 }
 
 impl Ignore {
@@ -46,6 +55,7 @@ impl Ignore {
             matcher,
             literal,
             own: None,
+            asked: None,
         })
     }
 
@@ -88,32 +98,68 @@ impl Ignore {
         }
     }
 
+    /// The same, and nothing is seen but `paths`: sources as the Dockerfile has them, with what
+    /// their links lead to.
+    ///
+    /// # Errors
+    /// When the context cannot be read, or a source is malformed.
+    pub fn asked(
+        before: Option<Self>,
+        context: &Path,
+        paths: &[String],
+    ) -> Result<Option<Self>, FileError> {
+        let Some(asked) = Asked::new(context, paths)? else {
+            return Ok(before);
+        };
+        Ok(Some(Self {
+            asked: Some(asked),
+            ..before.unwrap_or_default()
+        }))
+    }
+
+    /// Whether it is `.dockerignore` that hides a path which is hidden.
+    pub(super) fn excludes(&self, path: &Path) -> bool {
+        let text = path.to_string_lossy();
+        self.asked.is_none() || self.matcher.is_match(&text).unwrap_or(true)
+    }
+
     /// Whether a name in a directory is to be seen; what its own names inherit.
     pub(super) fn judge(
         &self,
         directory: BorrowedFd<'_>,
         path: &Path,
         is_dir: bool,
-        above: Option<&ParentMatches>,
-    ) -> Result<(bool, ParentMatches), FileError> {
+        above: Option<&Above>,
+    ) -> Result<(bool, Above), FileError> {
         if self.own.as_deref() == Some(path) {
-            return Ok((false, ParentMatches::default()));
+            return Ok((false, Above::default()));
         }
         let text = path.to_string_lossy();
-        let (hit, matches) =
-            self.matcher
-                .step(&text, above)
-                .map_err(|fault| FileError::Pattern {
-                    origin: ".dockerignore",
-                    fault,
-                })?;
-        if !hit {
+        let (ignored, below) = self
+            .matcher
+            .step(&text, above.map(|above| &above.ignored))
+            .map_err(|fault| FileError::Pattern {
+                origin: ".dockerignore",
+                fault,
+            })?;
+        let mut matches = Above {
+            ignored: below,
+            asked: None,
+        };
+        let (mut asked, mut leads) = (true, !ignored || self.leads_below(&text));
+        if let Some(side) = &self.asked {
+            let (hit, below) = side.step(&text, above.and_then(|above| above.asked.as_ref()))?;
+            matches.asked = Some(below);
+            asked = hit;
+            leads = leads && (hit || side.leads_below(&text));
+        }
+        if asked && !ignored {
             return Ok((true, matches));
         }
-        if !is_dir || !self.leads_below(&text) {
+        if !is_dir || !leads {
             return Ok((false, matches));
         }
-        // An excluded directory is there for the sake of what is in it.
+        // Such a directory is there for the sake of what is in it.
         let Some(name) = path.file_name() else {
             return Ok((true, matches));
         };
@@ -157,8 +203,8 @@ impl Ignore {
         &self,
         root: &Root,
         path: &Path,
-    ) -> Result<(bool, Option<ParentMatches>), FileError> {
-        let mut above: Option<ParentMatches> = None;
+    ) -> Result<(bool, Option<Above>), FileError> {
+        let mut above: Option<Above> = None;
         let mut done = PathBuf::new();
         for part in path.components() {
             let parent = root.dir(&done)?;
@@ -210,7 +256,7 @@ pub(super) struct Filter {
 pub(super) struct Inherited {
     include: Option<ParentMatches>,
     exclude: Option<ParentMatches>,
-    pub(super) ignore: Option<ParentMatches>,
+    pub(super) ignore: Option<Above>,
 }
 
 /// What a filter says to one path.

@@ -2,9 +2,11 @@
 //! them (its `file` backend and `fsutil/copy`).
 //!
 //! Trees are directories; every walk goes by descriptors and no link leads out of a tree, also when
-//! somebody changes it meanwhile. Devices, and names that mean something else in a layer (`.wh.*`),
-//! are refused. Not done here: what a layer is, what a cache is, where sources come from.
+//! somebody changes it meanwhile. Devices are refused, and a name that in a layer means that its own
+//! directory is gone; other names that layers give a meaning (`.wh.*`) are copied as any other, and
+//! so take files away where the layer is unpacked. Not done here: what a layer is, what a cache is, where sources come from.
 
+mod asked;
 mod copy;
 mod error;
 mod ignore;
@@ -32,11 +34,11 @@ use self::{
     meta::How,
     mode::Chmod,
     root::Root,
-    source::{Source, has_wildcard, is_dir},
+    source::{Source, is_dir},
 };
 pub use self::{error::FileError, ignore::Ignore, key::key, stats::StatCache};
 use super::graph::{Copy, CopyFrom, FileAction, Tree, Unpack};
-use crate::engine::Cancel;
+use crate::engine::{Cancel, dockerignore::has_wildcard};
 
 /// Where the trees of a graph are.
 pub trait Trees {

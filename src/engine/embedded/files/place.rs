@@ -90,15 +90,17 @@ pub(super) fn make_room(to: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result
     }
 }
 
-/// In a layer a name with this prefix takes a file away; it cannot be a file's name.
+/// In a layer a name that begins with `.wh.` takes away the file of the rest of the name. `BuildKit`
+/// copies such files as any other, and so does this; but a rest that is no name would take away the
+/// directory that the file is in.
 pub(super) fn reserved(name: &OsStr) -> Result<(), FileError> {
-    if name.as_encoded_bytes().starts_with(b".wh.") {
-        return Err(FileError::Refused(format!(
-            "{} cannot be in an image: names that begin with .wh. mean deleted files there",
+    match name.as_encoded_bytes().strip_prefix(b".wh.") {
+        Some(b"" | b"." | b"..") => Err(FileError::Refused(format!(
+            "{} cannot be in an image: there it means that its directory is deleted",
             name.display()
-        )));
+        ))),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Makes a file that is not there.

@@ -14,7 +14,10 @@ use super::{
     ignore::Inherited,
     root::{Root, cleaned, dir_at, names, stat_at},
 };
-use crate::engine::{dockerignore::glob_match, embedded::graph::Tree};
+use crate::engine::{
+    dockerignore::{glob_match, has_wildcard},
+    embedded::graph::Tree,
+};
 
 /// A tree that is copied from.
 #[derive(Debug)]
@@ -84,7 +87,11 @@ impl<'t> Source<'t> {
                 path: resolved,
                 stat,
             }),
-            _ => Err(Self::absent(&asked, hidden)),
+            _ => {
+                let excludes = |ignore: &Ignore| ignore.excludes(&resolved);
+                let excluded = hidden && self.ignore.is_some_and(excludes);
+                Err(Self::absent(&asked, excluded))
+            }
         }
     }
 
@@ -108,16 +115,32 @@ impl<'t> Source<'t> {
         };
         let (literal, wild) = parts.split_at(split);
         let literal: PathBuf = literal.iter().collect();
-        let base = match self.find(&literal)? {
-            found if is_dir(&found.stat) => found.path,
-            _ => return Ok(Vec::new()),
+        let base = match self.find(&literal) {
+            Ok(found) if is_dir(&found.stat) => found.path,
+            Ok(_) => return Ok(Vec::new()),
+            // It may be there, but is not asked for: `BuildKit` does not have it then.
+            Err(FileError::NotFound {
+                excluded: false, ..
+            }) if matches!(self.root.stat(&literal), Ok(Some(_))) => {
+                return Err(FileError::Refused(format!(
+                    "nothing in {} matches {}",
+                    shown(&literal),
+                    shown(&pattern)
+                )));
+            }
+            Err(fault) => return Err(fault),
         };
         let mut found = Vec::new();
         self.walk(
             &base,
             Path::new(""),
             &wild.join("/"),
-            wild.len(),
+            // As in Go, a class may match a slash.
+            wild.len()
+                + wild
+                    .iter()
+                    .map(|part| part.matches('[').count())
+                    .sum::<usize>(),
             &mut found,
         )?;
         Ok(found)
@@ -178,19 +201,4 @@ pub(super) fn kind(stat: &Stat) -> FileType {
 
 pub(super) fn is_dir(stat: &Stat) -> bool {
     kind(stat) == FileType::Directory
-}
-
-/// Whether a component is a pattern; a backslash takes the meaning from what follows it.
-pub(super) fn has_wildcard(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' => {
-                bytes.next();
-            }
-            b'*' | b'?' | b'[' => return true,
-            _ => {}
-        }
-    }
-    false
 }

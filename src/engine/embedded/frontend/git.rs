@@ -101,9 +101,6 @@ fn git(source: &str) -> Result<GitRef, Problem> {
                 "mend what stands behind the question mark",
             )
         })?;
-        if key == "mtime" && value == "commit" {
-            return Err(Problem::unsupported("`mtime=commit` of a git source"));
-        }
     }
     Ok(found)
 }
@@ -130,6 +127,7 @@ impl GitRef {
             "checksum" | "commit" => self.checksum = Some(value.to_owned()),
             "keep-git-dir" => self.keep_git_dir = Some(truth()?),
             "submodules" => self.skip_submodules = !truth()?,
+            // It dates the files of a context; for `ADD` BuildKit reads it and does nothing.
             "mtime" if matches!(value, "checkout" | "commit") => {}
             _ => return Err(format!("`{key}={value}` means nothing")),
         }

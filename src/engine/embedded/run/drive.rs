@@ -308,6 +308,14 @@ impl Running<'_, '_> {
     }
 
     fn vanished(&mut self) -> RunError {
+        // Out of memory, the kernel may choose the step process itself.
+        if let Some(what) = self
+            .overseer
+            .watch
+            .ended(&Said::Signal(Signal::KILL.as_raw()))
+        {
+            return RunError::Limit { what };
+        }
         let status = self.child.wait().map(|status| status.to_string());
         RunError::Host {
             what: format!(

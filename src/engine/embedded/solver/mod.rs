@@ -8,6 +8,7 @@
 
 mod cache;
 mod content;
+mod context;
 mod exec;
 mod failure;
 mod keys;
@@ -37,14 +38,14 @@ use self::{
 use super::{
     base::{Bases, Settings},
     export,
-    files::Ignore,
-    frontend::{self, FrontendRequest},
-    graph::{Graph, Op},
+    frontend::{self, FrontendRequest, Refusal, RefusalKind},
+    graph::{self, Graph, Op},
     step::Runner,
     store::{Layer, LayerCompression, LayerOptions, SnapshotMode, Store},
 };
 use crate::{
     engine::{BuildError, BuildEvents, BuildPlan, Built, Cancel},
+    finding::Location,
     oci::Platform,
     registry::RegistryOptions,
 };
@@ -151,7 +152,7 @@ fn solve(
     if let Some(path) = &plan.dump_llb {
         dump_llb(job, &graph, path)?;
     }
-    let ignore = ignore(job, tell)?;
+    let ignore = context::view(job, &graph, tell)?;
     let shared =
         Shared::new(job, &store, &bases, &graph, tell, cancel).with(runner, ignore, caches)?;
     let tree = shared.solve()?;
@@ -177,30 +178,6 @@ fn solve(
         engine: job.engine.clone(),
         lints: Vec::new(),
     })
-}
-
-/// What of the context is not seen. The cache directory never is: a copy of it into itself has no end.
-fn ignore(job: &Job, tell: &Tell) -> Result<Option<Ignore>, BuildError> {
-    let plan = &job.plan;
-    let ignore = Ignore::of(&plan.dockerfile, &plan.context)
-        .map_err(|error| failure::file_failure(job, None, &error))?;
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let (cache, context) = (real(&job.cache_dir), real(&plan.context));
-    let Ok(inside) = cache.strip_prefix(&context) else {
-        return Ok(ignore);
-    };
-    if inside.as_os_str().is_empty() {
-        return Err(BuildError::Engine {
-            engine: job.engine.clone(),
-            reason: format!("the cache directory {} is the context", cache.display()),
-            hint: Some("name another one with --cache-dir".to_owned()),
-        });
-    }
-    tell.note(format!(
-        "the cache directory {} is no part of the context that it is in",
-        inside.display()
-    ));
-    Ok(Some(Ignore::leaving_out(ignore, inside.to_owned())))
 }
 
 fn options(job: &Job) -> LayerOptions {
@@ -257,7 +234,14 @@ fn lower(job: &Job, bases: &Bases<'_>) -> Result<Graph, BuildError> {
         ignore_syntax: plan.ignore_syntax,
     };
     let mut images = bases;
-    frontend::lower(&request, &mut images).map_err(|refusals| refused(job, &refusals))
+    let graph =
+        frontend::lower(&request, &mut images).map_err(|refusals| refused(job, &refusals))?;
+    let ungranted = ungranted(&graph, request.network, &file);
+    if ungranted.is_empty() {
+        Ok(graph)
+    } else {
+        Err(refused(job, &ungranted))
+    }
 }
 
 /// Writes the graph as LLB, whole or not at all.
@@ -318,4 +302,26 @@ fn base_history(graph: &Graph, bases: &Bases<'_>) -> Vec<serde_json::Value> {
         };
     }
     Vec::new()
+}
+
+/// As with `BuildKit`, a step gets the host's network by name only when the caller agrees.
+fn ungranted(graph: &Graph, network: Option<&str>, file: &str) -> Vec<Refusal> {
+    let wants = |vertex: &&graph::Vertex| {
+        network != Some("host")
+            && matches!(&vertex.op, Op::Exec(exec) if exec.network == graph::Network::Host)
+    };
+    let refusal = |vertex: &graph::Vertex| Refusal {
+        message: "RUN --network=host: network.host is not allowed".to_owned(),
+        remedy: "build with --network host, or take the flag away: steps have the host's network"
+            .to_owned(),
+        location: vertex.span.map(|span| Location {
+            file: file.to_owned(),
+            line: span.line,
+            end_line: span.end_line,
+            column: None,
+            end_column: None,
+        }),
+        kind: RefusalKind::Fault,
+    };
+    graph.vertices.iter().filter(wants).map(refusal).collect()
 }

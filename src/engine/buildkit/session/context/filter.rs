@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use super::{ContextError, follow::follow_links, follow::without_children};
-use crate::engine::dockerignore::{Matcher, ParentMatches, PatternError};
+use super::{ContextError, links::OnDisk};
+use crate::engine::dockerignore::{
+    Matcher, ParentMatches, PatternError, follow_links, without_children,
+};
 
 /// What the daemon asked for.
 #[derive(Debug, Default)]
@@ -48,7 +50,7 @@ impl Filter {
         follow: Option<&[String]>,
     ) -> Result<Self, ContextError> {
         if let Some(follow) = follow
-            && let Some(targets) = follow_links(root, follow)?
+            && let Some(targets) = follow_links(&OnDisk(root), follow)?
         {
             include.extend(targets);
             include = without_children(include).unwrap_or_default();

@@ -10,7 +10,7 @@ use crate::engine::dockerignore::PatternError;
 
 mod content;
 mod filter;
-mod follow;
+mod links;
 mod stat;
 mod walk;
 
