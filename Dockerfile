@@ -16,7 +16,8 @@ LABEL name="plimsoll" \
       release="${RELEASE}" \
       summary="From a Dockerfile to a certified container image" \
       description="Builds a Dockerfile, assesses the image, and puts each finding on the line that caused it" \
-      org.opencontainers.image.licenses="Apache-2.0"
+      org.opencontainers.image.source="https://github.com/plimsoll/plimsoll" \
+      org.opencontainers.image.licenses="Apache-2.0 AND GPL-2.0-only AND MPL-2.0"
 COPY LICENSE /licenses/LICENSE
 # Made beforehand, with nothing left to run: an image for another architecture needs no emulation.
 COPY dist/${TARGETARCH}/root/ /

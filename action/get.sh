@@ -16,7 +16,7 @@ use() { # path
 
 if [ -n "${PLIMSOLL_BINARY_WANTED:-}" ]; then
     case $PLIMSOLL_BINARY_WANTED in *$'\n'*) fail 'input binary: a path has no line ends' ;; esac
-    [ -x "$PLIMSOLL_BINARY_WANTED" ] || fail 'input binary: no program at that path'
+    [ -f "$PLIMSOLL_BINARY_WANTED" ] && [ -x "$PLIMSOLL_BINARY_WANTED" ] || fail 'input binary: no program at that path'
     use "$(realpath -- "$PLIMSOLL_BINARY_WANTED")"
 fi
 

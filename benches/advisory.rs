@@ -147,6 +147,13 @@ fn image_against(
         file.len(),
         file.len() / counts.rows,
     );
+    let found = matches(&database, evidence, packages, Detail::Missing);
+    let lacking = found.missing.iter().map(|it| it.packages.len());
+    println!(
+        "{name}: {} advisories missing, of {} packages together",
+        found.missing.len(),
+        lacking.sum::<usize>()
+    );
     criterion.bench_function(&format!("{name}/open"), |bench| {
         bench.iter(|| Database::open(black_box(&file)).unwrap().counts());
     });

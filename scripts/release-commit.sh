@@ -8,7 +8,9 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 version=${1:?usage: scripts/release-commit.sh VERSION ASSET...}
 cd "$here/.."
-if git rev-parse --quiet --verify "refs/tags/v$version" >/dev/null; then
+# A checkout in a workflow has no tags.
+there=$(git ls-remote origin "refs/tags/v$version")
+if [ -n "$there" ] || git rev-parse --quiet --verify "refs/tags/v$version" >/dev/null; then
     echo "error: there is a tag v$version already; a release is made once" >&2
     exit 2
 fi

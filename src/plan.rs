@@ -17,6 +17,7 @@ use crate::{
         Network, Origin, RuleName, Setting, Sourced, Stage,
     },
     engine::BuildPlan,
+    layout::Transport,
     oci::{Platform, Reference, Tag},
     policy::{Exception, Profile},
 };
@@ -87,6 +88,14 @@ pub struct ScanPlan {
     pub only_fixed: bool,
     /// whether the project needs privileges, when the user says so
     pub privileged: Option<bool>,
+}
+
+impl ScanPlan {
+    /// The reference of the image that was given, when its transport has one.
+    pub fn given(&self) -> Option<Reference> {
+        let transport: Transport = self.image.as_ref()?.parse().ok()?;
+        transport.reference()
+    }
 }
 
 /// Days after which advisory data is too old to grade by.

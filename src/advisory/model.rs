@@ -189,7 +189,12 @@ impl ArchSet {
 
     /// Has it.
     pub fn contains(self, arch: &str) -> bool {
-        Self::of(arch).is_some_and(|one| self.0 & one.0 != 0)
+        Self::of(arch).is_some_and(|one| self.has(one))
+    }
+
+    /// Has one of them.
+    pub fn has(self, others: Self) -> bool {
+        self.0 & others.0 != 0
     }
 
     /// Their names.

@@ -1,5 +1,7 @@
 //! What a run shows while it works: how, for whom, and what is hidden from it.
 
+use std::fmt::Write as _;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::Process;
@@ -9,6 +11,8 @@ use crate::{
         Cli, Environment,
         cli::{ColorChoice, ProgressChoice},
     },
+    engine::BuildError,
+    error::Error,
     progress::{Console, Mode, Redactor},
     secret::Secret,
 };
@@ -40,6 +44,22 @@ fn ci(environment: &Environment) -> Ci {
 pub(super) fn quotable(text: &str, environment: &Environment) -> String {
     let redactor = Redactor::new(environment.secrets());
     ci(environment).harmless(&redactor.redact(text))
+}
+
+/// The failed step's last words, then the error itself.
+pub(super) fn failure(console: &Console, error: &Error, color: bool) -> String {
+    let mut text = String::new();
+    if let Error::Build(BuildError::Dockerfile(failure)) = error {
+        for line in &failure.log {
+            text.push_str("  | ");
+            text.push_str(&console.clean(line));
+            text.push('\n');
+        }
+        if let Some(at) = &failure.location {
+            let _ = writeln!(text, "  at {}:{}", at.file, at.line);
+        }
+    }
+    text + &console.redact(&error.render(color))
 }
 
 /// What the run shows while it works; `given` are secrets beside those of the environment.

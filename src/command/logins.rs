@@ -14,7 +14,6 @@ use crate::{
         cli::{LoginArgs, LogoutArgs},
     },
     error::Error,
-    layout::Transport,
     plan::Plan,
     progress::Console,
     registry::{
@@ -63,17 +62,9 @@ pub(super) fn with_inputs(
 
 /// The registries of the images at hand.
 pub(super) fn registries(plans: &[Plan]) -> Vec<String> {
-    let given = |plan: &Plan| {
-        plan.scan
-            .image
-            .as_ref()?
-            .parse::<Transport>()
-            .ok()?
-            .reference()
-    };
     let mut registries: Vec<String> = plans
         .iter()
-        .filter_map(|plan| plan.image.clone().or_else(|| given(plan)))
+        .filter_map(|plan| plan.image.clone().or_else(|| plan.scan.given()))
         .map(|reference| reference.registry)
         .collect();
     registries.sort_unstable();

@@ -20,7 +20,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use console::{colored, console, quotable};
+use console::{colored, console, failure, quotable};
 use days::{as_of, day_asked, documented};
 use verdict::verdict;
 
@@ -221,7 +221,7 @@ fn stages(
         logins::go_unchecked(&mut reach.registry, &plans, &console);
     }
     let database = advisories::database_path(environment);
-    let as_of = as_of(cli, environment, now)?;
+    let as_of = as_of(cli, environment, &plans, now)?;
     let cache = advisories::package_cache(environment);
     let detail = reports::detail(&config.reports);
     let advisories = Advisories::read(database.as_deref(), as_of, cache, detail);
@@ -236,7 +236,8 @@ fn stages(
     let color = colored(cli.global.color, environment, process.stdout_is_terminal);
     let stderr_color = colored(cli.global.color, environment, process.stderr_is_terminal);
     let mut codes = Vec::new();
-    let mut delivery = deliver::Delivery::new(&config, environment, &console, &reach.registry);
+    let last = signals.for_last_words(&reach.registry);
+    let mut delivery = deliver::Delivery::new(&config, environment, &console, &last);
     let several = plans.len() > 1;
     for plan in &plans {
         let mut done = pipeline::run(plan, &tools);
@@ -309,6 +310,7 @@ fn advisories_for(
         signals.cancel(),
     );
     let day = day_asked(args.as_of, environment)?;
+    let console = console(cli, environment, Vec::new(), process);
     let wanted = advisories::For {
         args,
         format: &cli.global.format,
@@ -316,6 +318,7 @@ fn advisories_for(
         as_of: day.map_or(AsOf::Instant(now), AsOf::Day),
         color: colored(cli.global.color, environment, process.stdout_is_terminal),
         now,
+        console: &console,
     };
     let text = advisories::for_image(&wanted, environment, &reach)?;
     write_out(process.stdout, &text)?;
@@ -340,23 +343,6 @@ fn given_image(cli: Cli, environment: &Environment) -> Cli {
         command: Command::Scan(Box::new(scan)),
         ..cli
     }
-}
-
-/// The failed step's last words, then the error itself.
-fn failure(console: &Console, error: &Error, color: bool) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    if let Error::Build(crate::engine::BuildError::Dockerfile(failure)) = error {
-        for line in &failure.log {
-            text.push_str("  | ");
-            text.push_str(&console.clean(line));
-            text.push('\n');
-        }
-        if let Some(at) = &failure.location {
-            let _ = writeln!(text, "  at {}:{}", at.file, at.line);
-        }
-    }
-    text + &console.redact(&error.render(color))
 }
 
 /// Words of the configuration that other modules define.

@@ -29,9 +29,10 @@ pub(super) struct Shown<'a> {
 /// What the reports want to know of advisories: `OpenVEX` says what is fixed, too.
 pub(super) fn detail(reports: &[Sourced<ReportTo>]) -> Detail {
     let is_vex = |to: &Sourced<ReportTo>| to.value.format == OpenVex.name();
-    match reports.iter().any(is_vex) {
-        true => Detail::Applied,
-        false => Detail::Missing,
+    if reports.iter().any(is_vex) {
+        Detail::Applied
+    } else {
+        Detail::Missing
     }
 }
 

@@ -89,7 +89,8 @@ pub struct GlobalArgs {
     /// registry without TLS; true when absent
     #[arg(long, global = true, value_name = "BOOL")]
     pub tls_verify: Option<String>,
-    /// Longest time that the whole run may take: 90s, 30m or 2h; it ends with code 143
+    /// Longest time that the whole run may take: 90s, 30m or 2h; after it, a minute at most goes to
+    /// telling what came of it; it ends with code 143
     #[arg(long, global = true, value_name = "SPAN")]
     pub timeout: Option<String>,
 }
@@ -199,12 +200,9 @@ pub struct CheckArgs {
     /// Stage of the Dockerfile that would be built; the last when absent
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
-    /// Value of an `ARG`, or KEY alone for that of the environment; repeatable
-    #[arg(long, value_name = "KEY[=VALUE]")]
-    pub build_arg: Vec<String>,
-    /// Label put on top of the Dockerfile's; repeatable
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub label: Vec<String>,
+    /// what it would be built with
+    #[command(flatten)]
+    pub values: ValueArgs,
     /// how it is called
     #[command(flatten)]
     pub name: NameArgs,
@@ -277,6 +275,17 @@ pub struct DockerfileArgs {
     pub file: Option<PathBuf>,
 }
 
+/// Values that a build puts in.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ValueArgs {
+    /// Value of an `ARG`, or KEY alone for that of the environment; no place for secrets; repeatable
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    pub build_arg: Vec<String>,
+    /// Label put on top of the Dockerfile's; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+}
+
 /// How the image is built, in build-push-action's words.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Build options")]
@@ -284,12 +293,9 @@ pub struct EngineArgs {
     /// Stage of the Dockerfile to build; the last when absent
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
-    /// Value of an `ARG`, or KEY alone for that of the environment; no place for secrets; repeatable
-    #[arg(long, value_name = "KEY[=VALUE]")]
-    pub build_arg: Vec<String>,
-    /// Label put on top of the Dockerfile's; repeatable
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub label: Vec<String>,
+    /// what goes into the Dockerfile
+    #[command(flatten)]
+    pub values: ValueArgs,
     /// Secret for `RUN --mount=type=secret`, from a file or a variable of the environment;
     /// repeatable
     #[arg(long, value_name = "id=ID,src=FILE|env=NAME")]

@@ -2,9 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::{Subcommand, ValueHint};
+use clap::{Args, Subcommand, ValueHint};
 
 use super::cli_for::ForArgs;
+
+/// Where the advisory database lies.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DatabaseArgs {
+    /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
+    #[arg(long = "database", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+}
 
 /// `plimsoll advisories`.
 #[derive(Debug, Clone, Subcommand)]
@@ -35,23 +43,23 @@ pub enum AdvisoriesCommand {
         /// End the update at an archive or document that has no signature that holds
         #[arg(long)]
         require_signature: bool,
-        /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        database: Option<PathBuf>,
+        /// where it lies
+        #[command(flatten)]
+        database: DatabaseArgs,
     },
     /// Tell the age, the source and the size of the database
     Status {
-        /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        database: Option<PathBuf>,
+        /// where it lies
+        #[command(flatten)]
+        database: DatabaseArgs,
     },
     /// Tell everything about one advisory or vulnerability
     Show {
         /// Id, such as `RHSA-2024:0010` or `CVE-2024-6923`
         id: String,
-        /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        database: Option<PathBuf>,
+        /// where it lies
+        #[command(flatten)]
+        database: DatabaseArgs,
     },
     /// List the advisories that an image or a list of packages lacks, with the grade and when it will
     /// drop; `--format json` for programs

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
+use super::cli_advisories::DatabaseArgs;
+
 /// `plimsoll advisories for`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ForArgs {
@@ -27,9 +29,9 @@ pub struct ForArgs {
     /// Read the layers although their package list is kept in the cache directory
     #[arg(long, conflicts_with = "packages")]
     pub no_cache: bool,
-    /// Database file; `plimsoll/advisories.db` in the user's data directory when absent
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub database: Option<PathBuf>,
+    /// where the database lies
+    #[command(flatten)]
+    pub database: DatabaseArgs,
 }
 
 /// A list of packages in the place of an image.

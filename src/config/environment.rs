@@ -179,7 +179,7 @@ impl Environment {
 
     /// A setting by one of its names: the input of the action, else the variable; with the name it
     /// was found under. Empty counts as unset, for GitHub hands over unset inputs as empty ones.
-    pub(super) fn setting(&self, name: &str) -> Option<(String, &Secret)> {
+    pub fn setting(&self, name: &str) -> Option<(String, &Secret)> {
         let upper = name.to_ascii_uppercase();
         let snake = upper.replace('-', "_");
         let variables = [format!("{INPUT}{upper}"), format!("{INPUT}{snake}")];

@@ -56,7 +56,8 @@ section! {
         "stages" stages: Vec<Stage>,
         /// Push the image once it is accepted: `plimsoll run` goes through the stage `push` too
         "push" push: bool,
-        /// Longest time that a whole run may take: `90s`, `30m`, `2h`
+        /// Longest time that a whole run may take: `90s`, `30m`, `2h`; after it, a minute at most goes
+        /// to telling what came of it
         "timeout" timeout: Span,
         /// Several images of one repository; what is set above holds for each of them
         "images" images: Vec<Entry>,

@@ -2,7 +2,7 @@
 //! names each key everywhere, one function makes settings of them.
 
 use super::{
-    cli::{CiArgs, Command, DockerfileArgs, EngineArgs, NameArgs, PolicyArgs},
+    cli::{CiArgs, Command, DockerfileArgs, EngineArgs, NameArgs, PolicyArgs, ValueArgs},
     environment::Environment,
     fault::Faults,
     sourced::Origin,
@@ -190,8 +190,7 @@ impl Given {
             Command::Check(check) => {
                 given.dockerfile(&check.what);
                 given.add("target", check.target.as_slice());
-                given.add("build-args", &check.build_arg);
-                given.add("labels", &check.label);
+                given.values(&check.values);
                 given.name(&check.name);
                 given.policy(&check.scan);
             }
@@ -238,14 +237,18 @@ impl Given {
         }
     }
 
+    fn values(&mut self, args: &ValueArgs) {
+        self.add("build-args", &args.build_arg);
+        self.add("labels", &args.label);
+    }
+
     fn build(&mut self, args: &EngineArgs) {
         let output = args
             .output
             .as_ref()
             .map(|path| path.to_string_lossy().into_owned());
         self.add("target", args.target.as_slice());
-        self.add("build-args", &args.build_arg);
-        self.add("labels", &args.label);
+        self.values(&args.values);
         self.add("secret", &args.secret);
         self.add("ssh", &args.ssh);
         self.add("platforms", &args.platform);

@@ -13,7 +13,7 @@ use super::{
     BuildError,
     dial::{Address, TlsFiles},
 };
-use crate::registry::auth::AuthStore;
+use crate::{oci::hex, registry::auth::AuthStore};
 
 const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
 const DEFAULT_BUILDKIT: &str = "/run/buildkit/buildkitd.sock";
@@ -382,14 +382,6 @@ fn refuse(what: &str, reason: String) -> BuildError {
         reason,
         hint: None,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

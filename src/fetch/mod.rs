@@ -249,13 +249,8 @@ async fn pause(
     asked: Option<Duration>,
     reason: String,
 ) -> Result<(), SourceError> {
-    let Some(wait) = tries.next_wait(asked) else {
-        let count = tries.count();
-        return Err(unavailable(url, format!("{reason} ({count} tries)")));
-    };
-    tracing::debug!(%url, %reason, ?wait, "trying again");
-    tokio::time::sleep(wait).await;
-    Ok(())
+    let paused = tries.pause(asked, reason).await;
+    paused.map_err(|reason| unavailable(url, reason))
 }
 
 fn unavailable(url: &Url, reason: String) -> SourceError {

@@ -3,8 +3,8 @@
 
 use super::owners::Owners;
 use crate::{
-    oci::LayerIndex,
-    rpm::{FileEntry, Package, hex},
+    oci::{LayerIndex, hex},
+    rpm::{FileEntry, Package},
     subject::{Entry, EntryKind, FileProblem},
 };
 

@@ -10,7 +10,7 @@ use super::{
     record::{LayerKey, Recorded},
     tar::TarStream,
 };
-use crate::oci::{DiffId, LayerIndex};
+use crate::oci::{DiffId, LayerIndex, hex};
 
 enum DiffHasher {
     Sha256(Sha256),
@@ -39,14 +39,6 @@ impl DiffHasher {
             Self::Sha512(hasher) => format!("sha512:{}", hex(&hasher.finalize())),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Takes the uncompressed bytes of a layer, piece by piece.

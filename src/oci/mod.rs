@@ -23,7 +23,7 @@ pub use media::{DOCKER_INDEX, DOCKER_MANIFEST, DocumentKind, LayerFormat, is_ima
 pub use oci_spec::image::{Descriptor, Digest, ImageIndex, ImageManifest, MediaType};
 pub use reference::{Reference, ReferenceError};
 pub use resolve::{ResolvedImage, ResolvedImages, resolve};
-pub use source::{BlobHasher, ImageSource, RawManifest, SourceError, VerifyingReader, sha256};
+pub use source::{BlobHasher, ImageSource, RawManifest, SourceError, VerifyingReader, hex, sha256};
 pub use tag::{MAX_TAG_LENGTH, Tag, TagError};
 pub use user::{HIGHEST_UID, User};
 

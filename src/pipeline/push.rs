@@ -5,7 +5,6 @@ use std::collections::HashSet;
 use super::{Done, Tools, scan::Target};
 use crate::{
     error::Error,
-    layout::Transport,
     oci::{Digest, Reference, Tag},
     plan::{Plan, PushPlan},
     policy::{Accepted, Judgement, Rejected},
@@ -212,15 +211,7 @@ pub(super) fn settle(plan: &Plan, own: Option<&Digest>, tools: &Tools<'_>) -> Re
     let (Some(push), Some(version)) = (&plan.push, &plan.scan.first_of) else {
         return Ok(settled);
     };
-    let reference = || {
-        plan.scan
-            .image
-            .as_ref()?
-            .parse::<Transport>()
-            .ok()?
-            .reference()
-    };
-    let to = destination(push, reference().as_ref())?;
+    let to = destination(push, plan.scan.given().as_ref())?;
     let pusher = Pusher::open(&to, &[], &tools.reach.registry)?;
     let existing = pusher.tags()?;
     let wrong = |errors: Vec<crate::oci::TagError>| Error::Usage {

@@ -264,13 +264,8 @@ impl Client {
         asked: Option<Duration>,
         reason: String,
     ) -> Result<(), SourceError> {
-        let Some(wait) = tries.next_wait(asked) else {
-            let count = tries.count();
-            return Err(self.unavailable(format!("{reason} ({count} tries)")));
-        };
-        tracing::debug!(%reason, ?wait, "trying again");
-        tokio::time::sleep(wait).await;
-        Ok(())
+        let paused = tries.pause(asked, reason).await;
+        paused.map_err(|reason| self.unavailable(reason))
     }
 
     pub(super) fn base(&self, scheme: &str) -> String {

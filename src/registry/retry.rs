@@ -44,6 +44,20 @@ impl Tries {
         Some(wait)
     }
 
+    /// Waits before the next try, or gives up with the reason and the count of tries.
+    pub(crate) async fn pause(
+        &mut self,
+        asked: Option<Duration>,
+        reason: String,
+    ) -> Result<(), String> {
+        let Some(wait) = self.next_wait(asked) else {
+            return Err(format!("{reason} ({} tries)", self.done));
+        };
+        tracing::debug!(%reason, ?wait, "trying again");
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
     pub(crate) fn count(&self) -> u32 {
         self.done
     }

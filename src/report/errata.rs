@@ -189,23 +189,28 @@ pub(crate) fn judged_by(facts: &AdvisoryFacts) -> String {
 /// Fixes of the main stream that the image's own stream has not, in one line.
 pub(crate) fn main_stream_line(facts: &AdvisoryFacts) -> String {
     let all = &facts.matched.main_stream;
-    let named = all.iter().take(MOST_UNFIXED);
-    let named: Vec<String> = named
-        .map(|own| format!("{} ({})", own.id, own.severity))
-        .collect();
-    let rest = match all.len().saturating_sub(MOST_UNFIXED) {
-        0 => String::new(),
-        rest => format!(" and {rest} more"),
-    };
     format!(
-        "{} advisories of the main stream mend what the image's own stream has no advisory for; they do not lower the grade: {}{rest}",
+        "{} advisories of the main stream mend what the image's own stream has no advisory for; they do not lower the grade: {}",
         all.len(),
-        named.join(", ")
+        first_named(all.iter().map(|own| (&*own.id, own.severity)))
     )
 }
 
-/// Vulnerabilities that are told by one line.
-const MOST_UNFIXED: usize = 5;
+/// Advisories or vulnerabilities that one line names.
+const MOST_NAMED: usize = 5;
+
+/// The first ones by id and severity, and how many there are besides.
+fn first_named<'a>(all: impl ExactSizeIterator<Item = (&'a str, Severity)>) -> String {
+    let rest = all.len().saturating_sub(MOST_NAMED);
+    let named = all.take(MOST_NAMED);
+    let named: Vec<String> = named
+        .map(|(id, severity)| format!("{id} ({severity})"))
+        .collect();
+    match rest {
+        0 => named.join(", "),
+        rest => format!("{} and {rest} more", named.join(", ")),
+    }
+}
 
 /// Vulnerabilities that no advisory mends, in one line.
 pub(crate) fn unfixed_line(facts: &AdvisoryFacts) -> String {
@@ -216,18 +221,10 @@ pub(crate) fn unfixed_line(facts: &AdvisoryFacts) -> String {
             .all(|it| it.stance == Stance::Investigated)
     };
     let investigated = all.iter().filter(is_open).count();
-    let named = all.iter().take(MOST_UNFIXED);
-    let named: Vec<String> = named
-        .map(|own| format!("{} ({})", own.id, own.severity))
-        .collect();
-    let rest = match all.len().saturating_sub(MOST_UNFIXED) {
-        0 => String::new(),
-        rest => format!(" and {rest} more"),
-    };
     format!(
-        "{} vulnerabilities that no advisory mends, {investigated} of them under investigation; they do not lower the grade: {}{rest}",
+        "{} vulnerabilities that no advisory mends, {investigated} of them under investigation; they do not lower the grade: {}",
         all.len(),
-        named.join(", ")
+        first_named(all.iter().map(|own| (&*own.id, own.severity)))
     )
 }
 

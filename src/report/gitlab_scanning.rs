@@ -16,7 +16,7 @@ use crate::{
         Severity,
         matching::{Concerned, Unmended},
     },
-    oci::LayerIndex,
+    oci::{LayerIndex, hex},
     rpm::Nevra,
 };
 
@@ -186,7 +186,7 @@ fn id(image: &ImageReport, advisory: &str, installed: &Nevra, layer: LayerIndex)
         hasher.update(part.as_bytes());
         hasher.update([0]);
     }
-    view::hex(&hasher.finalize())
+    hex(&hasher.finalize())
 }
 
 fn operating_system(image: &ImageReport) -> String {

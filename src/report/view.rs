@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use sha2::{Digest as _, Sha256};
 
 use super::{ImageReport, Lint, LintLevel, Report, baseline::Change};
-use crate::finding::{Assessment, Finding, Outcome, Verdict};
+use crate::{
+    finding::{Assessment, Finding, Outcome, Verdict},
+    oci::hex,
+};
 
 /// Name of the tool as reports write it.
 pub(crate) const TOOL: &str = "plimsoll";
@@ -190,16 +193,6 @@ fn hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
         hasher.update([0]);
     }
     hex(&hasher.finalize())
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    let text = String::with_capacity(bytes.len() * 2);
-    bytes.iter().fold(text, |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 /// Counts of outcomes over all images.

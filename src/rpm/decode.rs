@@ -5,12 +5,11 @@ use std::{collections::HashMap, sync::Arc};
 use base64::Engine as _;
 
 use super::{
-    bytes::hex,
     header::{Header, HeaderError, Numbers},
     package::{FileEntry, FileState, Nevra, Package, Provide},
     signature,
 };
-use crate::oci::ImagePath;
+use crate::oci::{ImagePath, hex};
 
 /// Longest path of a file, bytes: Linux' `PATH_MAX`.
 const MAX_PATH: usize = 4096;

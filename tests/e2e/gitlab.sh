@@ -56,7 +56,7 @@ for file in plimsoll.json plimsoll.sarif junit.xml gl-sbom.cdx.json gl-code-qual
     [ -s "$reports/$file" ] || { echo "FAIL  $file is missing"; ls -l "$reports"; exit 1; }
 done
 echo "ok    every report is there"
-if find . -name pwned | grep -q .; then echo "FAIL  an input was evaluated"; exit 1; fi
+if [ -n "$(find . -name pwned)" ]; then echo "FAIL  an input was evaluated"; exit 1; fi
 cat >"$work/label.py" <<'P'
 import json, pathlib, sys
 for blob in pathlib.Path(sys.argv[1]).rglob("*"):
@@ -78,3 +78,22 @@ else
     echo "skip  GitLab's schemas: not at hand"
 fi
 check "junit is XML" xmllint --noout "$reports/junit.xml"
+
+# The example: which of its jobs a pipeline has.
+sed 's#component: .*#local: templates/plimsoll.yml#' "$top/examples/ci/gitlab-ci.yml" >.gitlab-ci.yml
+jobs() { # variables as the options of gitlab-ci-local
+    local given=()
+    for variable in "$@"; do given+=(--variable "$variable"); done
+    # GitLab itself takes an empty list of runner tags.
+    "$tools/npm/node_modules/.bin/gitlab-ci-local" --list-json --ignore-schema-paths "#/definitions/tags/minItems" "${given[@]}" |
+        python3 -c 'import json, sys; text = "\n" + sys.stdin.read(); print(*(job["name"] for job in json.loads(text[text.index("\n[") :]) if job["when"] != "never"))'
+}
+pipeline() { # what, wanted jobs, variables
+    local what=$1 wanted=$2
+    shift 2
+    check "$what" test "$(jobs "$@")" = "$wanted"
+}
+pipeline "a merge request is assessed" plimsoll_container_scanning CI_PIPELINE_SOURCE=merge_request_event CI_COMMIT_BRANCH=
+pipeline "the default branch is assessed" plimsoll_container_scanning CI_PIPELINE_SOURCE=push CI_COMMIT_BRANCH=main CI_DEFAULT_BRANCH=main
+pipeline "another branch is not assessed a second time" "" CI_PIPELINE_SOURCE=push CI_COMMIT_BRANCH=topic CI_DEFAULT_BRANCH=main
+pipeline "a tag is assessed and pushed" plimsoll_release CI_PIPELINE_SOURCE=push CI_COMMIT_BRANCH= CI_COMMIT_TAG=v1

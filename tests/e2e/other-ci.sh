@@ -16,6 +16,26 @@ export HOME=$work/home
 mkdir -p "$HOME" "$work/bin" "$work/results" "$work/staging"
 ln -s "$program" "$work/bin/plimsoll"
 
+# The examples as a release leaves them, and what it offers, at a place that needs no network.
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$top/Cargo.toml" | head -n 1)
+asset=plimsoll-$version-x86_64-unknown-linux-musl
+mkdir -p "$work/releases/v$version" "$work/examples" "$work/temporary"
+cp "$program" "$work/releases/v$version/$asset"
+cp -r "$top/action" "$top/scripts" "$top/templates" "$top/examples" "$work/examples/"
+check "the examples are pinned to the checksum of the binary" sh -ec "
+    '$work/examples/scripts/checksums.sh' $version '$work/releases/v$version/$asset'
+    '$work/examples/scripts/pin.sh' $version"
+ci=$work/examples/examples/ci
+if grep -n '0000000000' "$ci"/*; then echo "FAIL  a checksum was not put in"; exit 1; fi
+sed -i "s|https://github.com/plimsoll/plimsoll/releases/download|file://$work/releases|" "$ci"/*
+tampered() { # command: runs it while the release offers another binary
+    printf 'hijacked\n' >>"$work/releases/v$version/$asset"
+    if "$@"; then echo "FAIL  a binary with another checksum was run"; exit 1; fi
+    cp "$program" "$work/releases/v$version/$asset"
+    grep -q 'computed checksum did NOT match' "$work/log" || { cat "$work/log"; exit 1; }
+    echo "ok    a binary with another checksum is refused"
+}
+
 # fresh: the example's repository, as a CI checks it out
 fresh() {
     rm -rf "$work/repo"
@@ -90,22 +110,22 @@ if sys.argv[3] in ("SUCCESS", "WARNING"):
 P
 tekton() { # log: runs the step of the task
     local lines
-    mapfile -t lines < <("$python" "$work/tekton.py" "$top/examples/ci/tekton-task.yaml" "$work/repo" "$work/results")
+    mapfile -t lines < <("$python" "$work/tekton.py" "$ci/tekton-task.yaml" "$work/repo" "$work/results")
     rm -rf "$work/results"
     in_ci "$1" "${lines[@]}"
 }
 step "Tekton and Konflux"
-check "the task is well formed" "$python" "$work/tekton.py" "$top/examples/ci/tekton-task.yaml" "$work/repo" "$work/results"
+check "the task is well formed" "$python" "$work/tekton.py" "$ci/tekton-task.yaml" "$work/repo" "$work/results"
 fresh
 tekton "$work/log" || { tail -n 40 "$work/log"; exit 1; }
 outcome=SUCCESS; if grep -q '"result":"WARNING"' "$work/results/TEST_OUTPUT"; then outcome=WARNING; fi
-check "results of an image that is accepted" "$python" "$work/results.py" "$top/examples/ci/tekton-task.yaml" "$work/results" "$outcome"
+check "results of an image that is accepted" "$python" "$work/results.py" "$ci/tekton-task.yaml" "$work/results" "$outcome"
 sed -i 's/^USER cinder/USER 0/' "$work/repo/Dockerfile"
 if tekton "$work/log"; then echo "FAIL  a rejected image passed"; exit 1; fi
-check "results of an image that is rejected" "$python" "$work/results.py" "$top/examples/ci/tekton-task.yaml" "$work/results" FAILURE
+check "results of an image that is rejected" "$python" "$work/results.py" "$ci/tekton-task.yaml" "$work/results" FAILURE
 echo 'nonsense: [' >"$work/repo/plimsoll.yaml"
 if tekton "$work/log"; then echo "FAIL  a broken configuration passed"; exit 1; fi
-check "results of a configuration that cannot be read" "$python" "$work/results.py" "$top/examples/ci/tekton-task.yaml" "$work/results" ERROR
+check "results of a configuration that cannot be read" "$python" "$work/results.py" "$ci/tekton-task.yaml" "$work/results" ERROR
 cat "$work/results"/* >"$work/all"
 silent "$work/all" "no secret in the results"
 
@@ -121,12 +141,20 @@ steps = re.findall(r"^\s*sh '([^']*)'$", text, re.M)
 assert steps, "no step"
 print("\n".join(steps))
 P
-check "the file is Groovy" "$python" "$work/jenkins.py" "$top/examples/ci/Jenkinsfile"
+check "the file is Groovy" "$python" "$work/jenkins.py" "$ci/Jenkinsfile"
 fresh
-"$python" "$work/jenkins.py" "$top/examples/ci/Jenkinsfile" >"$work/steps"
-while read -r line; do
-    in_ci "$work/log" JENKINS_URL=https://jenkins.example.com/ BUILD_ID=7 CI=true sh -xec "$line" || { tail -n 40 "$work/log"; exit 1; }
-done <"$work/steps"
+"$python" "$work/jenkins.py" "$ci/Jenkinsfile" >"$work/steps"
+jenkins() { # runs the steps, the first that fails ends them
+    : >"$work/log"
+    while read -r line; do
+        in_ci "$work/log.step" JENKINS_URL=https://jenkins.example.com/ BUILD_ID=7 CI=true \
+            "WORKSPACE_TMP=$work/repo@tmp" sh -xec "$line" && code=0 || code=$?
+        cat "$work/log.step" >>"$work/log"
+        [ "$code" = 0 ] || return "$code"
+    done <"$work/steps"
+}
+tampered jenkins
+jenkins || { tail -n 40 "$work/log"; exit 1; }
 silent "$work/log" "no secret in the log"
 if [ -d "$schemas" ]; then
     check "junit is what Jenkins reads" xmllint --noout --schema "$schemas/junit/junit-10-jenkins.xsd" "$work/repo/plimsoll-reports/junit.xml"
@@ -135,29 +163,41 @@ else
     check "junit is XML" xmllint --noout "$work/repo/plimsoll-reports/junit.xml"
     echo "skip  schemas of Jenkins and SARIF: not at hand"
 fi
-for pattern in $(grep -oE "plimsoll-reports/[a-z.]+" "$top/examples/ci/Jenkinsfile" | sort -u); do
+for pattern in $(grep -oE "plimsoll-reports/[a-z.]+" "$ci/Jenkinsfile" | sort -u); do
     check "$pattern is there for the plugins" test -s "$work/repo/$pattern"
 done
 
 step "Azure Pipelines"
-check "the pipeline is valid" "$tools/venv/bin/check-jsonschema" --builtin-schema vendor.azure-pipelines --data-transform azure-pipelines --regex-variant nonunicode "$top/examples/ci/azure-pipelines.yml"
+check "the pipeline is valid" "$tools/venv/bin/check-jsonschema" --builtin-schema vendor.azure-pipelines --data-transform azure-pipelines --regex-variant nonunicode "$ci/azure-pipelines.yml"
 cat >"$work/azure.py" <<'P'
-"""Prints the scripts of the pipeline, the agent's macros filled in."""
+"""Writes the scripts of the pipeline, the agent's macros filled in, into files of their own."""
 import sys
 from ruamel.yaml import YAML
 pipeline = YAML(typ="safe").load(open(sys.argv[1]))
 scripts = [step["script"] for step in pipeline["steps"] if "script" in step]
 assert scripts, "no script"
-for script in scripts:
+for number, script in enumerate(scripts):
     script = script.replace("$(Build.ArtifactStagingDirectory)", sys.argv[2])
+    script = script.replace("$(Agent.TempDirectory)", sys.argv[3])
     assert "$(" not in script, script
-    print(script)
+    with open(f"{sys.argv[4]}/{number}", "w") as out:
+        out.write(script)
 P
 azure() { # log: runs the scripts of the pipeline
-    "$python" "$work/azure.py" "$top/examples/ci/azure-pipelines.yml" "$work/staging" >"$work/script"
-    in_ci "$1" TF_BUILD=True "BUILD_ARTIFACTSTAGINGDIRECTORY=$work/staging" bash --noprofile --norc -e "$work/script"
+    local script code
+    rm -rf "$work/scripts"
+    mkdir "$work/scripts"
+    "$python" "$work/azure.py" "$ci/azure-pipelines.yml" "$work/staging" "$work/temporary" "$work/scripts"
+    : >"$1"
+    for script in "$work/scripts"/*; do
+        # As the agent does: a line that fails does not end a script by itself.
+        in_ci "$1.step" TF_BUILD=True "BUILD_ARTIFACTSTAGINGDIRECTORY=$work/staging" bash --noprofile --norc "$script" && code=0 || code=$?
+        cat "$1.step" >>"$1"
+        [ "$code" = 0 ] || return "$code"
+    done
 }
 fresh
+tampered azure "$work/log"
 azure "$work/log" || { tail -n 40 "$work/log"; exit 1; }
 has "$work/log" "outputs become variables" '^##vso\[task\.setvariable variable=passed;isOutput=true\]true'
 has "$work/log" "the digest is one" '^##vso\[task\.setvariable variable=digest;isOutput=true\]sha256:[0-9a-f]{64}'

@@ -8,7 +8,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/tools.sh"
 program=$(realpath "${1:?usage: tests/e2e/release.sh PROGRAM}")
 python_tools check-jsonschema==0.39.0
-command -v git >/dev/null || install_packages git
+for command in git jq; do command -v $command >/dev/null || install_packages $command; done
 python=$tools/venv/bin/python
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -77,15 +77,46 @@ printf 'assets\n' >>"$work/clone/.git/info/exclude"
 check "archives come apart" run publish 'mkdir -p dist'
 check "modes and links survive" test -x "$work/clone/dist/amd64/plimsoll" -a -L "$work/clone/dist/arm64/root/bin/sh"
 
+# Nothing of this machine's own engine is touched.
+cat >"$work/bin/sudo" <<P
+#!/bin/bash
+if [ "\$1" = systemctl ]; then shift; printf '%s\n' "\$*" >"$work/restarted"; exit; fi
+exec "\${@//\/etc\/docker/$work}"
+P
+chmod +x "$work/bin/sudo"
+export RUNNER_TEMP=$work/temporary
+mkdir "$RUNNER_TEMP"
+for before in '' '{"exec-opts":["native.cgroupdriver=cgroupfs"],"features":{"cdi":true}}'; do
+    printf '%s' "$before" >"$work/daemon.json"
+    check "Docker's image store is switched" run publish 'containerd-snapshotter'
+    check "and nothing else" test "$(jq -cS . "$work/daemon.json")" = \
+        "$(jq -cS '.features["containerd-snapshotter"] = true' <<<"${before:-{\}}")"
+done
+check "Docker is started anew" grep -qx 'restart docker' "$work/restarted"
+
 # Somebody else pushed meanwhile: neither tag nor commit gets there.
 git clone -q "$work/origin.git" "$work/other"
 git -C "$work/other" commit -q --allow-empty -m meanwhile
 git -C "$work/other" push -q origin main
+# A `gh` that writes down what it was asked; there is a draft of a release that broke off.
+cat >"$work/bin/gh" <<P
+#!/bin/sh
+printf '%s\n' "\$@" >>"$work/asked"
+P
+chmod +x "$work/bin/gh"
+check "commits that nobody sees yet" run publish 'release-commit.sh'
 if run publish 'git push'; then echo "FAIL  a branch that moved was pushed over"; exit 1; fi
+[ ! -e "$work/asked" ] || { echo "FAIL  a release without its tag"; exit 1; }
 [ -z "$(git -C "$work/origin.git" tag)" ] || { echo "FAIL  half a release: a tag without its branch"; exit 1; }
 echo "ok    a branch that moved leaves no tag"
 (cd "$work/clone" && git tag -d "v$version" >/dev/null && git fetch -q && git reset -q --hard origin/main)
-check "commits and tag" run publish 'git push'
+check "commits" run publish 'release-commit.sh'
+check "what is uploaded" run publish 'gh release create'
+check "the release is a draft until it has its tag" grep -qx -- --draft "$work/asked"
+check "a draft of a release that broke off is replaced" grep -qx delete "$work/asked"
+mv "$work/asked" "$work/uploaded"
+check "tag, then release" run publish 'git push'
+check "the draft becomes the release" grep -qx -- --draft=false "$work/asked"
 origin() { git -C "$work/origin.git" "$@"; }
 tagged=$(origin rev-parse "v$version^{commit}")
 [ "$(origin rev-parse "main^")" = "$tagged" ] || { echo "FAIL  the tag is not on the commit before the last"; exit 1; }
@@ -98,13 +129,18 @@ done
 for file in action/pin $(cd "$top" && ls examples/workflows/*.yml); do
     check "$file names the tagged commit" grep -q "plimsoll/plimsoll@$tagged # v$version" <(origin show "main:$file")
 done
-for file in templates/plimsoll.yml examples/ci/gitlab-ci.yml examples/ci/tekton-task.yaml; do
+for file in templates/plimsoll.yml examples/ci/{gitlab-ci.yml,tekton-task.yaml,Jenkinsfile,azure-pipelines.yml}; do
     for commit in "v$version" main; do
         if origin show "$commit:$file" | grep -n '0\.0\.9'; then echo "FAIL  $file of $commit names the version before"; exit 1; fi
     done
     echo "ok    $file names the version, in the tag too"
 done
-if run publish 'git push'; then echo "FAIL  a release was made twice"; exit 1; fi
+for file in examples/ci/{Jenkinsfile,azure-pipelines.yml}; do
+    check "$file has the checksum of the binary" grep -q "\"$sum  [^ ]*/plimsoll\"" <(origin show "v$version:$file")
+done
+# A checkout in a workflow has no tags.
+git -C "$work/clone" tag -d "v$version" >/dev/null
+if run publish 'release-commit.sh'; then echo "FAIL  a release was made twice"; exit 1; fi
 grep -q 'there is a tag' "$work/log" || { cat "$work/log"; exit 1; }
 echo "ok    a release is made once"
 
@@ -112,16 +148,10 @@ echo "ok    a release is made once"
 origin archive "v$version" action | tar -C "$work" -xf -
 check "the action of the tag knows the version" grep -qx "$version" "$work/action/version"
 
-cat >"$work/bin/gh" <<P
-#!/bin/sh
-printf '%s\n' "\$@" >"$work/asked"
-P
-chmod +x "$work/bin/gh"
-check "what is uploaded" run publish 'gh release create'
 for asset in SHA256SUMS "assets/amd64/plimsoll-$version-x86_64-unknown-linux-musl" "assets/arm64/plimsoll-$version-aarch64-unknown-linux-musl" "assets/sbom/plimsoll-$version.cdx.json"; do
-    check "$asset is uploaded" grep -qx "$asset" "$work/asked"
+    check "$asset is uploaded" grep -qx "$asset" "$work/uploaded"
 done
 mkdir "$work/downloaded"
 cp "$work/clone"/assets/*/plimsoll-* "$work/clone/SHA256SUMS" "$work/downloaded/"
 check "checksums hold for what is downloaded" sh -c "cd $work/downloaded && sha256sum --check --strict SHA256SUMS"
-if grep -q ghs_secret "$work/asked" "$work/log"; then echo "FAIL  the token is printed"; exit 1; fi
+if grep -q ghs_secret "$work/asked" "$work/uploaded" "$work/log"; then echo "FAIL  the token is printed"; exit 1; fi

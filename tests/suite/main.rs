@@ -11,6 +11,7 @@
 )]
 
 mod advisories;
+mod advisory_edges;
 mod architecture;
 mod config;
 mod contract;

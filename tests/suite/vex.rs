@@ -425,3 +425,32 @@ fn documents_of_vulnerabilities_are_taken_over_and_told_of() {
     let status = tell(&["advisories", "status"]).stdout;
     assert!(status.contains("vex documents   2 with"), "{status}");
 }
+
+#[test]
+fn a_workaround_that_says_that_there_is_none_is_none() {
+    let workaround = |texts: &[&str]| {
+        let each = texts.iter().map(|text| {
+            format!(
+                r#"{{"category": "workaround", "details": "{text}", "product_ids": ["rhel9:tar"]}}"#
+            )
+        });
+        let rest = format!(
+            r#""product_status": {{"known_affected": ["rhel9:tar"]}}, "remediations": [{}]"#,
+            each.collect::<Vec<_>>().join(", ")
+        );
+        let json = document("CVE-2024-0001", REVISED, &[("tar", "")], &rest);
+        parse_vex(json.as_bytes()).unwrap().vulnerability.workaround
+    };
+    let none = "Mitigation for this issue is either not available or the currently available options do not meet the criteria.";
+    for (texts, want) in [
+        (&[none][..], ""),
+        (
+            &["There is no mitigation available for this vulnerability."],
+            "",
+        ),
+        (&["do not open archives"], "do not open archives"),
+        (&[none, "do not open archives"], "do not open archives"),
+    ] {
+        assert_eq!(workaround(texts), want);
+    }
+}

@@ -160,9 +160,22 @@ fn workaround(abouts: &[About<'_>]) -> String {
     let own: BTreeSet<&str> = all
         .filter(|remedy| &*remedy.category == "workaround")
         .filter_map(|remedy| remedy.details.as_deref())
+        .filter(|text| !tells_of_none(text))
         .collect();
     let own: Vec<&str> = own.into_iter().collect();
     own.join("\n").chars().take(MAX_WORKAROUND).collect()
+}
+
+/// Half of Red Hat's workarounds say that there is none.
+fn tells_of_none(text: &str) -> bool {
+    const BEGINNINGS: [&str; 4] = [
+        "Mitigation for this issue is either not available",
+        "There is no mitigation",
+        "There is currently no known mitigation",
+        "No mitigation is currently available",
+    ];
+    let text = text.trim_start();
+    BEGINNINGS.iter().any(|none| text.starts_with(none))
 }
 
 /// What the document says of each product besides its status.

@@ -7,11 +7,15 @@
 mod evidence;
 mod scope;
 mod stances;
+mod streams;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    cell::LazyCell,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
 
 use jiff::Timestamp;
 
@@ -25,7 +29,7 @@ use self::{
     stances::Stances,
 };
 use super::{
-    AdvisoryKind, Cpe, EndOfLife, FixedEvr, Severity,
+    AdvisoryKind, ArchSet, Cpe, EndOfLife, FixedEvr, Severity,
     csaf::module_of,
     database::{Database, RowRef},
 };
@@ -216,14 +220,22 @@ fn ends_of_life(
     ends
 }
 
-/// Affected packages by the number of the advisory.
-type Found = BTreeMap<u32, Vec<(Affected, u32)>>;
+/// A package that lacks an advisory, in the database's numbers: texts are made of the few that are
+/// reported.
+struct Hit<'a> {
+    package: &'a Installed,
+    evr: u32,
+    cpe: u16,
+}
+
+/// Packages by the number of the advisory that they lack.
+type Found<'a> = BTreeMap<u32, Vec<Hit<'a>>>;
 
 struct Search<'a> {
     database: &'a Database<'a>,
     modules: HashMap<&'a str, u16>,
-    missing: Found,
-    main_stream: Found,
+    missing: Found<'a>,
+    main_stream: Found<'a>,
     /// packages that have an advisory's fix, by its number, when that is asked for
     applied: Option<BTreeMap<u32, Vec<&'a Nevra>>>,
     stances: Stances<'a>,
@@ -231,42 +243,7 @@ struct Search<'a> {
     unlabelled: BTreeSet<&'a str>,
 }
 
-/// Packages that a note names.
-const NAMED: usize = 10;
-
 impl<'a> Search<'a> {
-    /// The enabled streams that a package of a module without a label may be of: those of which
-    /// advisories have packages of that name.
-    fn streams_of(&mut self, package: &'a Installed, enabled: &[String]) -> Vec<String> {
-        let name = &package.nevra.name;
-        let rows = self.database.rows_of(name);
-        let known: BTreeSet<u16> = rows.map(|row| row.module).filter(|own| *own != 0).collect();
-        let is_known = |label: &&String| {
-            let number = self.modules.get(label.as_str());
-            number.is_some_and(|number| known.contains(number))
-        };
-        let found: Vec<String> = enabled.iter().filter(is_known).cloned().collect();
-        if found.is_empty() && !known.is_empty() && enabled.is_empty() {
-            self.unlabelled.insert(name);
-        }
-        found
-    }
-
-    fn unlabelled_note(&self) -> Option<String> {
-        let all = &self.unlabelled;
-        let named: Vec<&str> = all.iter().take(NAMED).copied().collect();
-        let rest = match all.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            rest => format!(" and {rest} more"),
-        };
-        (!all.is_empty()).then(|| {
-            format!(
-                "no label and no list of enabled streams says of which module stream these packages are, so advisories of modules are not looked up for them: {}{rest}",
-                named.join(", ")
-            )
-        })
-    }
-
     fn look_up(&mut self, package: &'a Installed, module: Option<&str>, scope: &Scope) {
         let nevra = &package.nevra;
         let module = match module {
@@ -276,18 +253,23 @@ impl<'a> Search<'a> {
                 None => return, // no advisory has this stream
             },
         };
-        let fits = |row: &RowRef| row.module == module && fits_arch(*row, nevra);
-        let rows: Vec<_> = self.database.rows_of(&nevra.name).filter(fits).collect();
-        let verdict = |row: &&RowRef| scope.verdicts.get(usize::from(row.cpe)).copied();
+        let fits_arch = fits_arch(nevra);
+        let fits = |row: &RowRef| row.module == module && fits_arch(row.arches);
+        let database = self.database;
+        let rows = || database.rows_of(&nevra.name).filter(fits);
+        let verdict = |row: &RowRef| scope.verdicts.get(usize::from(row.cpe)).copied();
+        let is_own = |row: &RowRef| verdict(row) == Some(Verdict::Own);
+        let cves = |row: RowRef| database.stored(row.advisory).cves;
+        let mended =
+            LazyCell::new(|| -> BTreeSet<&str> { rows().filter(is_own).flat_map(cves).collect() });
         if !scope.stances.is_empty() {
-            let own = rows.iter().filter(|row| verdict(row) == Some(Verdict::Own));
-            let mended: BTreeSet<&str> = own
-                .flat_map(|row| self.database.stored(row.advisory).cves)
-                .collect();
             let stances = &mut self.stances;
-            stances.look_up(self.database, package, module, scope, &mended);
+            stances.look_up(database, package, module, scope, &mended);
         }
-        if rows.is_empty() {
+        // a fix of the main stream mends what no fix of the image's own stream does
+        let is_open =
+            |row: RowRef| scope.is_extended() && !cves(row).iter().all(|cve| mended.contains(cve));
+        if rows().next().is_none() {
             return;
         }
         let installed = (
@@ -295,12 +277,12 @@ impl<'a> Search<'a> {
             nevra.version.as_str(),
             nevra.release.as_str(),
         );
-        let first_newer = self.database.first_newer(installed);
-        for row in rows.iter().filter(|row| row.evr >= first_newer) {
+        let first_newer = database.first_newer(installed);
+        for row in rows().filter(|row| row.evr >= first_newer) {
             match verdict(&row) {
-                Some(Verdict::Own) => add(&mut self.missing, self.database, package, *row),
-                Some(Verdict::MainStream) if self.is_open(&rows, scope, *row) => {
-                    add(&mut self.main_stream, self.database, package, *row);
+                Some(Verdict::Own) => add(&mut self.missing, package, row),
+                Some(Verdict::MainStream) if is_open(row) => {
+                    add(&mut self.main_stream, package, row);
                 }
                 _ => {}
             }
@@ -308,8 +290,7 @@ impl<'a> Search<'a> {
         let Some(applied) = &mut self.applied else {
             return;
         };
-        let older = rows.iter().filter(|row| row.evr < first_newer);
-        for row in older.filter(|row| verdict(row) == Some(Verdict::Own)) {
+        for row in rows().filter(|row| row.evr < first_newer && is_own(row)) {
             let packages = applied.entry(row.advisory).or_default();
             if packages.last() != Some(&nevra) {
                 packages.push(nevra);
@@ -331,21 +312,14 @@ impl<'a> Search<'a> {
         all.filter(whole).map(applied).collect()
     }
 
-    /// A fix of the main stream has a vulnerability that no fix of the image's own stream has.
-    fn is_open(&self, rows: &[RowRef], scope: &Scope, main: RowRef) -> bool {
-        let is_own =
-            |row: &&RowRef| scope.verdicts.get(usize::from(row.cpe)) == Some(&Verdict::Own);
-        let own = rows
-            .iter()
-            .filter(is_own)
-            .flat_map(|row| self.database.stored(row.advisory).cves);
-        let own: BTreeSet<&str> = own.collect();
-        let cves = self.database.stored(main.advisory).cves;
-        scope.is_extended() && !cves.iter().all(|cve| own.contains(cve))
-    }
-
-    fn report(&self, found: &Found) -> Vec<Missing> {
-        let missing = |(number, packages): (&u32, &Vec<(Affected, u32)>)| {
+    fn report(&self, found: &Found<'_>) -> Vec<Missing> {
+        let affected = |hit: &Hit<'_>| Affected {
+            installed: hit.package.nevra.clone(),
+            fixed: self.database.evr(hit.evr),
+            layer: hit.package.layer,
+            product: self.database.cpe(hit.cpe).to_owned(),
+        };
+        let missing = |(number, packages): (&u32, &Vec<Hit<'_>>)| {
             let stored = self.database.stored(*number);
             Missing {
                 id: stored.id.to_owned(),
@@ -354,10 +328,7 @@ impl<'a> Search<'a> {
                 released: stored.released,
                 title: stored.title.to_owned(),
                 cves: stored.cves.iter().map(|cve| (*cve).to_owned()).collect(),
-                packages: packages
-                    .iter()
-                    .map(|(affected, _)| affected.clone())
-                    .collect(),
+                packages: packages.iter().map(affected).collect(),
             }
         };
         let mut list: Vec<_> = found.iter().map(missing).collect();
@@ -367,29 +338,33 @@ impl<'a> Search<'a> {
     }
 }
 
-fn fits_arch(row: RowRef, nevra: &Nevra) -> bool {
-    match nevra.arch.as_deref() {
-        None | Some("noarch") => true,
-        Some(arch) => row.arches.contains(arch) || row.arches == super::ArchSet::ANY,
-    }
+/// Whether rows for some architectures hold for a package.
+fn fits_arch(nevra: &Nevra) -> impl Fn(ArchSet) -> bool + Copy + use<> {
+    let own = match nevra.arch.as_deref() {
+        None | Some("noarch") => None,
+        Some(arch) => Some(ArchSet::of(arch).unwrap_or_default()),
+    };
+    move |arches| own.is_none_or(|own| arches == ArchSet::ANY || arches.has(own))
 }
 
 /// Several rows of an advisory can hold for a package; the highest build has every fix.
-fn add(to: &mut Found, database: &Database<'_>, package: &Installed, row: RowRef) {
+fn add<'a>(to: &mut Found<'a>, package: &'a Installed, row: RowRef) {
     let list = to.entry(row.advisory).or_default();
-    let affected = || Affected {
-        installed: package.nevra.clone(),
-        fixed: database.evr(row.evr),
-        layer: package.layer,
-        product: database.cpe(row.cpe).to_owned(),
+    let hit = Hit {
+        package,
+        evr: row.evr,
+        cpe: row.cpe,
+    };
+    let is_same = |known: &Installed| {
+        std::ptr::eq(known, package)
+            || (known.nevra == package.nevra && known.layer == package.layer)
     };
     match list.last_mut() {
-        Some((known, evr)) if known.installed == package.nevra && known.layer == package.layer => {
-            if *evr < row.evr {
-                *known = affected();
-                *evr = row.evr;
+        Some(known) if is_same(known.package) => {
+            if known.evr < row.evr {
+                *known = hit;
             }
         }
-        _ => list.push((affected(), row.evr)),
+        _ => list.push(hit),
     }
 }

@@ -258,6 +258,32 @@ fn versions_and_architectures_decide() {
 }
 
 #[test]
+fn a_package_of_a_module_whose_stream_nobody_tells_is_named() {
+    let modular = "ruby ruby:2.5 a:redhat:enterprise_linux:8::appstream 2.5.9-2.module+el8 x86_64";
+    let file = database(&[("RHSA-2024:1", Severity::Important, "2024-01-01", &[modular])]);
+    let database = Database::open(&file).expect("a database");
+    let package = [installed("ruby-2.5.1-1.module+el8.x86_64")];
+    for (enabled, named, count) in [
+        (&[][..], true, 0),
+        (&["nodejs:18"], true, 0),
+        // of another stream, which no advisory is about
+        (&["nodejs:18", "ruby:3.3"], false, 0),
+        (&["ruby:2.5"], false, 1),
+    ] {
+        let mut evidence = evidence("8.4", &[&["rhel-8-for-x86_64-appstream-rpms"]]);
+        evidence.streams = enabled.iter().map(|&one| one.to_owned()).collect();
+        let matched = matches(&database, &evidence, &package, Detail::Missing);
+        let notes = matched.notes.join("\n");
+        assert_eq!(
+            notes.contains("looked up for them: ruby"),
+            named,
+            "{enabled:?}: {notes}"
+        );
+        assert_eq!(matched.missing.len(), count, "{enabled:?}");
+    }
+}
+
+#[test]
 fn module_streams_never_cross() {
     let modular = "ruby ruby:2.5 a:redhat:enterprise_linux:8::appstream 2.5.9-2.module+el8 x86_64";
     let plain = "ruby - a:redhat:enterprise_linux:8::appstream 2.5.9-2.el8 x86_64";

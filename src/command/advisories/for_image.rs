@@ -18,6 +18,7 @@ use crate::{
     inventory::{Quiet, ScanOptions},
     layout::Transport,
     oci::{Platform, PlatformError, ResolvedImage, resolve},
+    progress::Console,
     report::{ImageIdentity, ImageReport, Json, Report, ReportKind, Reporter, Table},
     subject::Fact,
 };
@@ -31,6 +32,8 @@ pub(in crate::command) struct For<'a> {
     pub(in crate::command) as_of: AsOf,
     pub(in crate::command) color: bool,
     pub(in crate::command) now: jiff::Timestamp,
+    /// what was unclear is told here
+    pub(in crate::command) console: &'a Console,
 }
 
 /// The list, for standard output.
@@ -53,7 +56,7 @@ pub(in crate::command) fn for_image(
             ));
         }
     };
-    let named = wanted.args.database.as_ref();
+    let named = wanted.args.database.file.as_ref();
     let path = named.map(|path| wanted.directory.join(path));
     let path = path.or_else(|| super::database_path(environment));
     let cache = if wanted.args.no_cache {
@@ -69,6 +72,11 @@ pub(in crate::command) fn for_image(
         Some(path) => vec![listed(wanted, path, &advisories)?],
         None => images(wanted, &advisories, reach)?,
     };
+    for facts in images.iter().filter_map(|image| image.advisories.as_ref()) {
+        for note in &facts.matched.notes {
+            wanted.console.warn(note);
+        }
+    }
     let is_a = |image: &ImageReport| {
         let facts = image.advisories.as_ref();
         facts.is_some_and(

@@ -342,12 +342,15 @@ pub(super) fn is_known(name: &str) -> bool {
     json || ["changes.csv", "deletions.csv", "lifecycle.tsv"].contains(&name) && !is_archive(name)
 }
 
+/// Why a document of more than [`MAX_DOCUMENT`] bytes is left out.
+pub(super) const TOO_LARGE: &str = "it is larger than a document may be";
+
 /// All bytes, when a document may have so many.
 pub(super) fn limited(from: &mut dyn Read) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     from.take(MAX_DOCUMENT as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > MAX_DOCUMENT {
-        return Err(io::Error::other("it is larger than a document may be"));
+        return Err(io::Error::other(TOO_LARGE));
     }
     Ok(bytes)
 }

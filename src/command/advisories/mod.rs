@@ -71,7 +71,7 @@ pub(super) fn run(
         | AdvisoriesCommand::Show { database, .. } => database,
         AdvisoriesCommand::For(args) => &args.database,
     };
-    let path = database.as_ref().map(|path| directory.join(path));
+    let path = database.file.as_ref().map(|path| directory.join(path));
     let path = path.or_else(|| database_path(environment)).ok_or_else(|| {
         usage(
             "neither `XDG_DATA_HOME` nor `HOME` says where the advisory database lies",
@@ -91,7 +91,14 @@ pub(super) fn run(
                 Some(address) if address.contains("://") => from.clone(),
                 _ => directory.join(from),
             };
-            let from = from.as_ref().map(place).or_else(|| feeds.source.clone());
+            let from = from.as_ref().map(place);
+            if let (None, Some(source)) = (&from, &feeds.source) {
+                console.note(&format!(
+                    "from {}, as the configuration says",
+                    source.display()
+                ));
+            }
+            let from = from.or_else(|| feeds.source.clone());
             let from = from.unwrap_or_else(|| update::FEED.into());
             let vex = vex.as_ref().map(|vex| match vex.to_str() {
                 Some("") => PathBuf::from(update::VEX_FEED),

@@ -239,9 +239,14 @@ fn from_archive(
     intake.origin_mut().unread.clear();
     let file = open(&part).map_err(io)?;
     let bytes = file.metadata().map_err(io)?.len();
-    if let Err(error) = unpack(file, true, bytes, intake) {
+    let wrong = match unpack(file, true, bytes, intake) {
+        Ok(0) => Some("it holds no document".to_owned()),
+        Ok(_) => None,
+        Err(error) => Some(format!("it cannot be unpacked: {error}")),
+    };
+    if let Some(wrong) = wrong {
         Site::forget(&part).map_err(io)?;
-        return Err(malformed(site, name, format!("it cannot be unpacked: {error}")).into());
+        return Err(malformed(site, name, wrong).into());
     }
     intake.checked(checks, before);
     Ok(())

@@ -6,14 +6,19 @@ use super::usage;
 use crate::{
     advisory::{Named, Statement, database::Database},
     error::Error,
+    report::printable,
 };
 
 pub(super) fn show(database: &Database<'_>, id: &str) -> Result<String, Error> {
-    if id.starts_with("CVE-") {
+    let id = &*id.to_ascii_uppercase();
+    let text = if id.starts_with("CVE-") {
         vulnerability(database, id)
     } else {
         advisory(database, id)
-    }
+    }?;
+    // Names and products stand in documents, too.
+    let lines = text.lines().map(|line| printable(line) + "\n");
+    Ok(lines.collect())
 }
 
 fn vulnerability(database: &Database<'_>, id: &str) -> Result<String, Error> {
@@ -43,7 +48,9 @@ fn vulnerability(database: &Database<'_>, id: &str) -> Result<String, Error> {
             let _ = writeln!(
                 text,
                 "{id}: {}\nseverity  {severity}\npublished {}\nrevised   {}",
-                own.title, own.published, own.revised
+                printable(own.title),
+                own.published,
+                own.revised
             );
             if !own.workaround.is_empty() {
                 let _ = writeln!(
@@ -62,7 +69,10 @@ fn vulnerability(database: &Database<'_>, id: &str) -> Result<String, Error> {
         let _ = writeln!(
             text,
             "fixed by  {} ({}, {}): {}",
-            fix.id, fix.severity, fix.released, fix.title
+            fix.id,
+            fix.severity,
+            fix.released,
+            printable(fix.title)
         );
     }
     statements(&mut text, database.statements_about(id));
@@ -112,7 +122,7 @@ fn advisory(database: &Database<'_>, id: &str) -> Result<String, Error> {
     let mut text = format!(
         "{}: {}\nseverity  {}\nshipped   {}\nfixes     {}\nsee       https://access.redhat.com/errata/{}\n",
         advisory.id,
-        advisory.title,
+        printable(advisory.title),
         advisory.severity,
         advisory.released,
         advisory.cves.join(", "),

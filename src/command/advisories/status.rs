@@ -8,9 +8,12 @@ use std::{
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use crate::advisory::{
-    Cpe,
-    database::{Coverage, Database, Origin},
+use crate::{
+    advisory::{
+        Cpe,
+        database::{Coverage, Database, Origin},
+    },
+    report::printable,
 };
 
 /// Products that are told one by one; the others are counted.
@@ -62,7 +65,7 @@ pub(super) fn status(path: &Path, database: &Database<'_>, now: Timestamp) -> St
     let mut text = lines
         .into_iter()
         .fold(String::new(), |mut text, (name, value)| {
-            let _ = writeln!(text, "{name:<15} {value}");
+            let _ = writeln!(text, "{name:<15} {}", printable(&value));
             text
         });
     products(database, &mut text);
@@ -146,6 +149,7 @@ fn products(database: &Database<'_>, text: &mut String) {
     let mut sorted: Vec<_> = products.into_iter().collect();
     sorted.sort_by_key(|(_, advisories)| std::cmp::Reverse(advisories.len()));
     for (name, advisories) in sorted.iter().take(PRODUCTS) {
+        let name = printable(name);
         let _ = writeln!(text, "{:<15} {name} {}", "product", advisories.len());
     }
     if sorted.len() > PRODUCTS {

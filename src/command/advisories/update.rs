@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    intake::{Intake, Kind, is_known, limited},
+    intake::{Intake, Kind, TOO_LARGE, is_known, limited},
     io_error, network,
     signed::{self, Checks, Judge},
     store::Store,
@@ -20,6 +20,7 @@ use crate::{
     advisory::{database::Coverage, feed, known_ends_of_life},
     error::Error,
     fetch::Site,
+    oci::BlobHasher,
     progress::Console,
     registry::RegistryOptions,
 };
@@ -226,19 +227,25 @@ fn directory(from: &Path, intake: &mut Intake<'_>, given: &mut Given) -> Result<
         if is_known(&name) {
             names.push((name, entry.into_path()));
         } else if intake.is_archive(entry.file_name().to_str().unwrap_or_default()) {
-            newest = newest.max(Some(entry.into_path()));
+            newest = newest.max(Some((entry.file_name().to_owned(), entry.into_path())));
         }
     }
-    if let Some(path) = newest {
+    if names.is_empty() && newest.is_none() {
+        return Err(nothing(from));
+    }
+    if let Some((_, path)) = newest {
         archive(&path, intake, given)?;
     }
     for (name, path) in names {
-        let content = open(&path).and_then(|file| limited(&mut { file }));
-        let content = content.map_err(|error| io_error(&path, &error))?;
         let before = intake.taken();
-        let checks = check(&path, &content, is_list(&name), intake.judge);
-        match checks {
-            Ok(checks) => {
+        let content = open(&path).and_then(|file| limited(&mut { file }));
+        let content = content.map_err(|error| error.to_string());
+        let checked = content.and_then(|content| {
+            let checks = check(&path, &content, is_list(&name), intake.judge)?;
+            Ok((content, checks))
+        });
+        match checked {
+            Ok((content, checks)) => {
                 intake.file(&name, &content);
                 intake.checked(checks, before);
             }
@@ -280,7 +287,10 @@ fn archive(from: &Path, intake: &mut Intake<'_>, given: &mut Given) -> Result<()
         signature.map_err(|why| usage(format!("{}: {why}", from.display()), "fetch both again"))?;
     let before = intake.taken();
     let packed = from.extension().is_some_and(|end| end == "zst");
-    unpack(open(from).map_err(io)?, packed, size, intake).map_err(io)?;
+    let count = unpack(open(from).map_err(io)?, packed, size, intake).map_err(io)?;
+    if count == 0 {
+        return Err(nothing(from));
+    }
     let sum = sum.is_some();
     intake.checked(Checks { sum, signature }, before);
     given.whole = day;
@@ -289,13 +299,21 @@ fn archive(from: &Path, intake: &mut Intake<'_>, given: &mut Given) -> Result<()
     Ok(())
 }
 
-/// Takes over an archive's documents.
+/// Nothing that was found is not the same as nothing that is new.
+fn nothing(from: &Path) -> Error {
+    usage(
+        format!("{} holds nothing of a feed", from.display()),
+        "name a folder with documents (`.json`, `.json.zst`) or an archive `csaf_advisories_YYYY-MM-DD.tar.zst`, or an archive of any name itself",
+    )
+}
+
+/// Takes over an archive's documents. Returns how many files of a feed it has.
 pub(super) fn unpack(
     file: impl Read,
     packed: bool,
     size: u64,
     intake: &mut Intake<'_>,
-) -> io::Result<()> {
+) -> io::Result<usize> {
     let console = intake.console;
     let bar = console.bytes("reading advisories");
     let counted = Counted {
@@ -308,8 +326,9 @@ pub(super) fn unpack(
     } else {
         Box::new(io::BufReader::new(counted))
     };
-    entries(&mut *stream, &mut |name, content| {
-        intake.file(name, content);
+    entries(&mut *stream, &mut |name, content| match content {
+        Some(content) => intake.file(name, content),
+        None => intake.skip(name, TOO_LARGE),
     })
 }
 
@@ -361,25 +380,14 @@ fn beside(path: &Path, end: &str) -> Option<String> {
 
 /// SHA-256 in hex.
 pub(super) fn digest(from: &mut dyn Read) -> io::Result<String> {
-    use sha2::Digest as _;
-    let mut hash = sha2::Sha256::new();
+    let mut hash = BlobHasher::default();
     let mut piece = vec![0; 64 << 10];
     loop {
         match from.read(&mut piece)? {
-            0 => break,
+            0 => return Ok(hash.finish().digest().to_owned()),
             n => hash.update(piece.get(..n).unwrap_or_default()),
         }
     }
-    let sum: [u8; 32] = hash.finalize().into();
-    Ok(hex(&sum))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[expect(

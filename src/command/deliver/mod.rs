@@ -45,6 +45,8 @@ struct Told {
     /// `plimsoll/` and the Dockerfile: what results are filed under, and the name of checks
     category: String,
     report: Option<Report>,
+    /// what others can call the image by before it is pushed; `None` when it has no name
+    name: Option<String>,
     tags: Vec<String>,
     sarif: Option<PathBuf>,
     json: Option<PathBuf>,
@@ -93,6 +95,7 @@ impl<'a> Delivery<'a> {
         self.told.push(Told {
             category: self.category(plan, name),
             tags: plan.scan.tags.iter().map(ToString::to_string).collect(),
+            name: name_of(plan, done.report.as_ref()),
             report: done.report,
             sarif,
             json,
@@ -145,7 +148,8 @@ impl<'a> Delivery<'a> {
         let outcome = Outcome {
             raw: code,
             conclusion: Conclusion::Error,
-            headline: words::headline(code, &self.reports()),
+            // SIGTERM has the code of a run that took too long, and is not one.
+            headline: words::headline(ExitCode::Interrupted, &self.reports()),
         };
         let outputs = self.outputs(&outcome, code);
         sinks::files(&mut self, &outputs);
@@ -163,9 +167,12 @@ impl<'a> Delivery<'a> {
         // What was pushed goes by the name and digest that others pull it by.
         let pushed = || reports.iter().filter_map(|report| report.pushed.as_ref());
         let local = reports.iter().filter(|report| report.pushed.is_none());
-        let images = || local.clone().flat_map(|report| &report.images);
-        let names = images().map(|image| image.image.reference.clone());
-        let digests = images().filter_map(|image| Some(image.image.digest.as_ref()?.to_string()));
+        let images = local.flat_map(|report| &report.images);
+        let digests = images.filter_map(|image| Some(image.image.digest.as_ref()?.to_string()));
+        let is_local = |report: &Report| report.pushed.is_none() && !report.images.is_empty();
+        let local = self.told.iter();
+        let local = local.filter(|told| told.report.as_ref().is_some_and(is_local));
+        let names = local.filter_map(|told| told.name.clone());
         let tags = self.told.iter().flat_map(|told| match &told.report {
             Some(Report {
                 pushed: Some(pushed),
@@ -225,6 +232,17 @@ impl<'a> Delivery<'a> {
     fn settle<T>(&mut self, outcome: Result<T, CiError>) -> Option<T> {
         outcome.map_err(|error| self.trouble(&error)).ok()
     }
+}
+
+/// The name of an image, with its tag if it has one. Reports of one without a name go by its Dockerfile,
+/// which is nothing to pull by.
+fn name_of(plan: &Plan, report: Option<&Report>) -> Option<String> {
+    let built = plan.build.as_ref();
+    let is_named = plan.scan.image.is_some() || built.is_some_and(|built| !built.names.is_empty());
+    let image = report.and_then(|report| report.images.first());
+    let shown = image.filter(|_| is_named);
+    let shown = shown.map(|image| image.image.reference.clone());
+    shown.or_else(|| Some(plan.image.as_ref()?.to_string()))
 }
 
 /// How the whole run came out.

@@ -20,6 +20,7 @@ pub(super) fn headline(code: ExitCode, reports: &[&Report]) -> String {
         ExitCode::BuildFailed => "the build failed",
         ExitCode::PushFailed => "the push failed",
         ExitCode::PublishFailed => "not published",
+        ExitCode::Terminated => "took longer than its timeout",
         _ => "ended early",
     };
     let assessments: Vec<&Assessment> = reports
@@ -41,8 +42,9 @@ pub(super) fn headline(code: ExitCode, reports: &[&Report]) -> String {
     line
 }
 
-/// The worst grade of all images, and the nearest drop.
-#[derive(Default)]
+/// The worst grade of all images, and the nearest drop. One that is not known may be any, so that it
+/// goes before an A and after everything worse.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Grades {
     pub(super) grade: Option<String>,
     pub(super) next_drop: Option<String>,
@@ -50,20 +52,29 @@ pub(super) struct Grades {
 
 pub(super) fn health(reports: &[&Report]) -> Grades {
     let images = reports.iter().flat_map(|report| &report.images);
+    let facts = images.filter_map(|image| image.advisories.as_ref());
+    grades(facts.map(|facts| &facts.health))
+}
+
+fn grades<'a>(all: impl Iterator<Item = &'a Health>) -> Grades {
     let mut worst: Option<Grade> = None;
     let mut drop: Option<jiff::Timestamp> = None;
-    for facts in images.filter_map(|image| image.advisories.as_ref()) {
-        let Health::Graded { grade, .. } = &facts.health else {
-            continue;
-        };
-        worst = worst.max(Some(*grade));
-        if let Some((at, _)) = facts.health.next_drop() {
+    let mut unknown = false;
+    for health in all {
+        match health {
+            Health::Graded { grade, .. } => worst = worst.max(Some(*grade)),
+            Health::Unknown(_) => unknown = true,
+        }
+        if let Some((at, _)) = health.next_drop() {
             drop = Some(drop.map_or(at, |drop| drop.min(at)));
         }
     }
     let day = |at: jiff::Timestamp| at.to_zoned(jiff::tz::TimeZone::UTC).date().to_string();
     Grades {
-        grade: worst.map(|grade| grade.to_string()),
+        grade: match worst {
+            None | Some(Grade::A) if unknown => Some("Unknown".to_owned()),
+            worst => worst.map(|grade| grade.to_string()),
+        },
         next_drop: drop.map(day),
     }
 }
@@ -98,4 +109,45 @@ pub(super) fn each_once(values: impl Iterator<Item = String>) -> Vec<String> {
         }
     }
     seen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Grade, Grades, Health, grades};
+    use crate::advisory::grade::{Span, Unknown};
+
+    fn graded(grade: Grade, drops: Option<&str>) -> Health {
+        let span = |grade, start: &str| Span {
+            grade,
+            start: start.parse().unwrap(),
+            end: None,
+        };
+        let mut timeline = vec![span(grade, "2024-01-01T00:00:00Z")];
+        timeline.extend(drops.map(|at| span(Grade::F, at)));
+        Health::Graded { grade, timeline }
+    }
+
+    #[test]
+    fn the_worst_grade_counts_and_one_that_is_not_known_is_no_a() {
+        let (a, f) = (graded(Grade::A, None), graded(Grade::F, None));
+        let c = graded(Grade::C, Some("2024-03-01T12:00:00Z"));
+        let unknown = Health::Unknown(Unknown::NothingSigned);
+        for (all, want) in [
+            (&[][..], None),
+            (&[&a], Some("A")),
+            (&[&unknown], Some("Unknown")),
+            (&[&a, &unknown], Some("Unknown")),
+            (&[&unknown, &a], Some("Unknown")),
+            (&[&a, &unknown, &f], Some("F")),
+            (&[&a, &f, &c], Some("F")),
+        ] {
+            let all = all.iter().copied();
+            assert_eq!(grades(all).grade.as_deref(), want);
+        }
+        let want = Grades {
+            grade: Some("C".to_owned()),
+            next_drop: Some("2024-03-01".to_owned()),
+        };
+        assert_eq!(grades([&a, &c].into_iter()), want);
+    }
 }

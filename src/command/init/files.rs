@@ -121,7 +121,7 @@ fn configuration(answers: &Answers) -> Result<String, serde_yaml::Error> {
     top.insert("report".into(), Value::Sequence(reports));
     let yaml = serde_yaml::to_string(&Value::Mapping(top))?;
     Ok(format!(
-        "# What plimsoll builds, assesses and publishes; `plimsoll schema config` lists every key.\n{yaml}"
+        "# What plimsoll builds, assesses and pushes; `plimsoll schema config` lists every key.\n{yaml}"
     ))
 }
 

@@ -22,11 +22,11 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Contents, ImageReport, Report,
     errata::{self, Erratum},
-    view::{self, hex},
+    view,
 };
 use crate::{
     advisory::{Severity, matching::Affected},
-    oci::LayerIndex,
+    oci::{LayerIndex, hex},
     rpm::{Nevra, Package},
     subject::{AdvisoryFacts, Fact},
 };

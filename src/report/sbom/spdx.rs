@@ -6,12 +6,8 @@ use serde_json::{Value, json};
 
 use super::{Listed, Unit, found, licence::Licence, listed, purl, time, title, uuid};
 use crate::{
-    oci::Digest,
-    report::{
-        Report, Reporter,
-        errata::evr,
-        view::{self, hex},
-    },
+    oci::{Digest, hex},
+    report::{Report, Reporter, errata::evr, view},
 };
 
 /// `--format spdx`

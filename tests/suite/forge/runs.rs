@@ -1,7 +1,13 @@
 //! Whole runs of the binary in the environment of a CI: what is shown, sent and written, and that the
 //! exit code is the findings' alone.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -123,6 +129,33 @@ fn outputs(text: &str) -> BTreeMap<String, String> {
         found.insert(name.to_owned(), value.join("\n"));
     }
     found
+}
+
+#[test]
+fn an_image_without_a_name_is_not_called_by_its_dockerfile() {
+    let job = Job::of(&GitHub::start(), "octo/app");
+    fs::write(job.path("Dockerfile"), "FROM scratch\nCOPY Dockerfile /\n").unwrap();
+    let cache = ["--engine", "embedded", "--cache-dir", "cache"];
+    let run = |command: &'static str, more: &[&str], want: &str| {
+        let _ = fs::remove_file(job.path("output"));
+        let ran = job.run(&[&[command], more].concat());
+        assert_eq!(ran.code, 1, "{ran}");
+        let outputs = job.outputs();
+        assert_eq!(outputs["image"], want, "{ran}");
+        assert_eq!(outputs["image-with-tag"], want, "{ran}");
+        outputs["digest"].clone()
+    };
+    let digest = run("run", &cache, "");
+    assert!(digest.starts_with("sha256:"), "{digest}");
+    run("check", &[], "");
+    let named = ["--image", "quay.io/org/app", "--tag", "1.0-1"];
+    run("check", &named, "quay.io/org/app:1.0-1");
+    run(
+        "run",
+        &[&cache[..], &named].concat(),
+        "quay.io/org/app:1.0-1",
+    );
+    run("check", &named[..2], "quay.io/org/app");
 }
 
 /// Lines that the runner obeys.
@@ -688,6 +721,66 @@ fn a_run_that_takes_too_long_is_ended_and_says_so() {
     assert_eq!(job.outputs()["exit-code"], "143");
     let ran = job.run(&["scan", &image, "--timeout", "soon"]);
     assert!(ran.code == 2 && ran.stderr.contains("30m"), "{ran}");
+}
+
+#[test]
+fn a_run_that_takes_too_long_still_tells_the_forge() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let github = GitHub::start();
+    let job = Job::of(&github, "octo/app");
+    let image = format!("docker://{}/a:1", silent.local_addr().unwrap());
+    let args = ["--check-run", "--comment", "--status", "--timeout", "1s"];
+    let ran = job.run(&[&["scan", &image][..], &args].concat());
+    assert_eq!(ran.code, 143, "{ran}");
+    assert!(!ran.stderr.contains("interrupted"), "{ran}");
+    let told = |path: &str| {
+        let requests = github.requests();
+        let found = requests
+            .iter()
+            .find(|seen| seen.method == "POST" && seen.path.contains(path));
+        let found = found.unwrap_or_else(|| panic!("nothing at {path}: {ran}"));
+        serde_json::from_slice::<Value>(&found.body).unwrap()
+    };
+    assert_eq!(told("/check-runs")["conclusion"], "failure", "{ran}");
+    assert_eq!(told("/statuses/")["state"], "error", "{ran}");
+    let comment = told("/issues/7/comments");
+    assert!(
+        comment["body"].as_str().unwrap().contains("timeout"),
+        "{comment}"
+    );
+    assert_eq!(job.outputs()["exit-code"], "143");
+}
+
+#[test]
+fn a_signal_while_the_forge_is_told_ends_the_run_at_once() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut job = Job::of(&GitHub::start(), "octo/app");
+    let address = format!("http://{}/api/v3", silent.local_addr().unwrap());
+    job.variables.insert("GITHUB_API_URL", address);
+    // Already late or not: who asks for an end gets it.
+    for more in [&[][..], &["--timeout", "1s"]] {
+        let args = ["scan", "oci:image", "--check-run"];
+        let mut command = plimsoll_command(job.folder.path(), &[&args[..], more].concat());
+        command.envs(&job.variables);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let calling = silent.accept().unwrap();
+        std::thread::sleep(Duration::from_millis(1200));
+        let begun = Instant::now();
+        let pid = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let ran = Ran::of(&child.wait_with_output().unwrap());
+        assert!(begun.elapsed() < Duration::from_secs(10), "{ran}");
+        assert!(ran.stderr.contains("interrupted"), "{ran}");
+        assert_eq!(job.outputs()["exit-code"], ran.code.to_string(), "{ran}");
+        drop(calling);
+    }
 }
 
 #[test]

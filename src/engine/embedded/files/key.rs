@@ -22,11 +22,10 @@ use super::{
     meta,
     root::{dir_at, names, stat_at},
     source::{Found, Source, is_dir, kind},
-    stats::hex,
 };
 use crate::{
     engine::embedded::graph::{Copy, CopyFrom},
-    oci::Digest,
+    oci::{Digest, hex},
 };
 
 /// More threads do not help: the disk is the limit.

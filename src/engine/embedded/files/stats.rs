@@ -8,6 +8,8 @@ use std::{
 use rustix::fs::Stat;
 use serde::{Deserialize, Serialize};
 
+use crate::oci::hex;
+
 /// What tells that a file is still the one that was hashed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 struct Seen {
@@ -83,12 +85,4 @@ impl Seen {
             changed: (stat.st_ctime, stat.st_ctime_nsec as i64),
         }
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        use std::fmt::Write as _;
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
