@@ -359,6 +359,50 @@ fn a_tree_that_is_deeper_than_descriptors_reach_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_cache_directory_that_is_full_or_cannot_be_written_is_no_fault_of_the_dockerfile() {
+    let test = "a_cache_directory_that_is_full_or_cannot_be_written_is_no_fault_of_the_dockerfile";
+    let steps = "COPY large /large\n";
+    let Some(project) = Project::new(test, steps) else {
+        return;
+    };
+    if !root(test) {
+        return;
+    }
+    fs::write(project.path("large"), vec![b'x'; 9 << 20]).unwrap();
+    let (cache, build) = (project.path("cache"), project.command());
+    fs::create_dir(&cache).unwrap();
+    let mounted = |options: &str| {
+        let script = format!(
+            "mount -t tmpfs -o {options} none {} && exec \"$@\"",
+            cache.display()
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script, "sh"]);
+        command.arg(build.get_program()).args(build.get_args());
+        command.envs(
+            build
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        command.current_dir(project.dir.path());
+        Ran::of(&command.output().unwrap())
+    };
+    for (options, words, hint) in [
+        ("size=8m", "No space left on device", "prune"),
+        ("ro", "cannot be used", "--cache-dir"),
+    ] {
+        let ran = mounted(options);
+        assert_eq!(ran.code, 4, "{options}: {ran}");
+        assert!(
+            ran.stderr.contains(words) && ran.stderr.contains(hint),
+            "{ran}"
+        );
+        assert!(!ran.stdout.contains("build/failed"), "{ran}");
+    }
+    project.assert_nothing_is_left("a full disk");
+}
+
+#[test]
 fn a_device_that_a_step_makes_is_of_no_use_to_it() {
     let test = "a_device_that_a_step_makes_is_of_no_use_to_it";
     // What reads endlessly where it can be read at all.

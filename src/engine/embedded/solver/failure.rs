@@ -1,5 +1,7 @@
 //! Whose fault it is: the Dockerfile's, with its line and BuildKit's words, or this machine's.
 
+use std::io;
+
 use super::{Job, shown};
 use crate::{
     engine::{
@@ -44,7 +46,7 @@ pub(super) fn host_error(error: StoreError) -> BuildError {
         StoreError::Io { what, source } => BuildError::Io { what, source },
         other => BuildError::Io {
             what: other.to_string(),
-            source: std::io::Error::other(other),
+            source: io::Error::other(other),
         },
     }
 }
@@ -54,7 +56,7 @@ pub(super) fn source_failure(error: SourceError) -> BuildError {
         SourceError::Io { what, source } => BuildError::Io { what, source },
         other => BuildError::Io {
             what: other.to_string(),
-            source: std::io::Error::other(other),
+            source: io::Error::other(other),
         },
     }
 }
@@ -65,10 +67,12 @@ pub(super) fn store_failure(job: &Job, vertex: Option<&Vertex>, error: &StoreErr
         return BuildError::Interrupted;
     }
     match error {
-        StoreError::Io { what, source } => BuildError::Io {
-            what: what.clone(),
-            source: std::io::Error::new(source.kind(), source.to_string()),
-        },
+        StoreError::Io { what, source } => {
+            no_room(job, what, source).unwrap_or_else(|| BuildError::Io {
+                what: what.clone(),
+                source: io::Error::new(source.kind(), source.to_string()),
+            })
+        }
         StoreError::Host { what, reason } => BuildError::Engine {
             engine: job.engine.clone(),
             reason: format!("{what}: {reason}"),
@@ -85,10 +89,28 @@ fn job_is_cancelled(error: &StoreError) -> bool {
 }
 
 pub(super) fn file_failure(job: &Job, vertex: Option<&Vertex>, error: &FileError) -> BuildError {
+    let full = match error {
+        FileError::Io { what, path, source } => no_room(job, &format!("{what} {path}"), source),
+        _ => None,
+    };
     match error {
         FileError::Interrupted => BuildError::Interrupted,
-        other => dockerfile(job, vertex, chain(other)),
+        other => full.unwrap_or_else(|| dockerfile(job, vertex, chain(other))),
     }
+}
+
+/// The disk is full, which is no fault of the Dockerfile's.
+fn no_room(job: &Job, what: &str, error: &io::Error) -> Option<BuildError> {
+    let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+    full.contains(&error.kind()).then(|| BuildError::Engine {
+        engine: job.engine.clone(),
+        reason: format!("{what}: {error}"),
+        hint: Some(format!(
+            "make room where the cache directory {} is (`plimsoll cache prune` takes from it), or name another \
+             one with --cache-dir",
+            job.cache_dir.display()
+        )),
+    })
 }
 
 pub(super) fn run_failure(

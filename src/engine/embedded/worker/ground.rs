@@ -8,7 +8,10 @@ use std::{
 
 use nix::mount::{MsFlags, mount};
 
-use super::detect::{self, Snapshots};
+use super::{
+    detect::{self, Snapshots},
+    parent::NAME,
+};
 use crate::engine::{
     BuildError,
     embedded::{run::Isolation, store::SnapshotMode},
@@ -34,12 +37,20 @@ pub(super) struct Ground {
 
 impl Ground {
     pub(super) fn find(cache: &Path, namespaces: bool) -> Result<Self, BuildError> {
-        fs::create_dir_all(cache).map_err(io_error(&cache.display()))?;
+        let unusable = |error: io::Error| BuildError::Engine {
+            engine: NAME.to_owned(),
+            reason: format!(
+                "the cache directory {} cannot be used: {error}",
+                cache.display()
+            ),
+            hint: Some("name another one with --cache-dir".to_owned()),
+        };
+        fs::create_dir_all(cache).map_err(unusable)?;
         // Held until this run's own directories are there and locked, so that nobody takes them for
         // litter.
         let turn = lock_file(cache, TURN)
             .and_then(|file| file.lock().map(|()| file))
-            .map_err(io_error(&cache.display()))?;
+            .map_err(unusable)?;
         sweep(cache);
         let found = if namespaces {
             detect::snapshots(cache)
