@@ -32,16 +32,15 @@ pub(super) fn entries(
                 let size = usize::try_from(size).ok();
                 let size = size.filter(|size| *size <= MAX_DOCUMENT);
                 count += usize::from(is_known(&name));
-                match size.filter(|_| is_known(&name)) {
-                    Some(size) => each(&name, Some(content(from, &mut held, padded, size)?)),
-                    None => {
-                        if is_known(&name) {
-                            each(&name, None);
-                        }
-                        let missing = padded.saturating_sub(held.len() as u64);
-                        if io::copy(&mut from.take(missing), &mut io::sink())? < missing {
-                            return Err(io::ErrorKind::UnexpectedEof.into());
-                        }
+                if let Some(size) = size.filter(|_| is_known(&name)) {
+                    each(&name, Some(content(from, &mut held, padded, size)?));
+                } else {
+                    if is_known(&name) {
+                        each(&name, None);
+                    }
+                    let missing = padded.saturating_sub(held.len() as u64);
+                    if io::copy(&mut from.take(missing), &mut io::sink())? < missing {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                 }
                 let padded = usize::try_from(padded).unwrap_or(usize::MAX);
