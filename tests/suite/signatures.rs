@@ -431,6 +431,7 @@ fn red_hats_documents_are_checked_by_its_key_that_is_built_in() {
     let at = |name: &str| folder.path().join(name);
     fs::create_dir_all(at("vex/2026")).unwrap();
     fs::create_dir_all(at("none")).unwrap();
+    fs::write(at("none").join("changes.csv"), "").unwrap();
     fs::write(at("vex/2026/cve-2026-0006.json"), DOCUMENT).unwrap();
     fs::write(at("vex/2026/cve-2026-0006.json.asc"), SIGNATURE).unwrap();
     let update = || {
@@ -498,6 +499,7 @@ fn the_configuration_names_feed_keys_and_what_is_required() {
     assert_eq!(update(&[]).code, 0);
     // the option wins over the file
     fs::create_dir(folder.join("empty")).unwrap();
+    fs::write(folder.join("empty/changes.csv"), "").unwrap();
     let asked = feed.double.requests().len();
     let ran = update(&["--from", "empty"]);
     assert_eq!(ran.code, 0, "{ran}");
