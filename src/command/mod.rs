@@ -204,17 +204,14 @@ fn stages(
         console.warn(warning);
     }
     if config.dry_run {
-        let mut text = plan::describe(&plans, &config.reports, cli.global.verbose > 0);
-        let http = RegistryOptions::default();
-        text += &deliver::plan(&config, environment, &console, &http, &plans);
-        write_out(process.stdout, console.redact(&text).as_bytes())?;
+        let told = told_of(cli, environment, &config, &plans, &console);
+        write_out(process.stdout, console.redact(&told).as_bytes())?;
         return Ok(ExitCode::Success);
     }
     if cli.global.verbose > 0 {
         console.note(plan::describe(&plans, &config.reports, true).trim_end());
     }
-    let limit = config.timeout.as_ref().map(|limit| limit.value.0);
-    let signals = signals::Signals::watch(limit)?;
+    let signals = signals::Signals::watch(config.timeout.as_ref().map(|limit| limit.value.0))?;
     let auth = logins_of(cli, environment, &config, &plans, &console)?;
     let mut reach = reach(environment, auth, signals.cancel());
     if config.unverified {
@@ -261,6 +258,19 @@ fn stages(
     let code = verdict(&codes, config.exit_zero);
     delivery.finish(verdict(&codes, false), code);
     Ok(code)
+}
+
+/// What a run would do, and the calls it would make.
+fn told_of(
+    cli: &Cli,
+    environment: &Environment,
+    config: &Config,
+    plans: &[Plan],
+    console: &Console,
+) -> String {
+    let steps = plan::describe(plans, &config.reports, cli.global.verbose > 0);
+    let http = RegistryOptions::default();
+    steps + &deliver::plan(config, environment, console, &http, plans)
 }
 
 /// The logins at hand. A prediction asks nobody, so that nothing of theirs need be in order.
