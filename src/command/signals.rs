@@ -34,10 +34,13 @@ pub(super) struct Signals {
     _runtime: tokio::runtime::Runtime,
 }
 
+/// SIGTERM before SIGINT when both are there: a question that any signal interrupts sends itself the
+/// second.
 async fn next((interrupt, terminate): &mut (Signal, Signal)) -> ExitCode {
     tokio::select! {
-        _ = interrupt.recv() => ExitCode::Interrupted,
+        biased;
         _ = terminate.recv() => ExitCode::Terminated,
+        _ = interrupt.recv() => ExitCode::Interrupted,
     }
 }
 
