@@ -9,6 +9,7 @@ set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 . "$top/examples/base/setup.sh"
 builds=${1:-50}
+[[ $builds =~ ^[1-9][0-9]*$ ]] || { echo "usage: tests/e2e/kill.sh [BUILDS]" >&2; exit 2; }
 install_packages busybox-static python3
 binary=${PLIMSOLL:-}
 if [ -z "$binary" ]; then
