@@ -81,15 +81,19 @@ fn a_source_with_nothing_of_a_feed_is_an_error_and_changes_nothing() {
     assert!(place.database() == before, "the database changed");
 }
 
+/// A document of RHSA-2024:4 without products.
+fn advisory(title: &str, severity: &str) -> serde_json::Value {
+    json!({ "document": {
+        "csaf_version": "2.0", "title": title, "aggregate_severity": { "text": severity },
+        "tracking": { "id": "RHSA-2024:4", "initial_release_date": "2024-01-01T00:00:00Z",
+            "current_release_date": "2024-01-01T00:00:00Z" },
+    }})
+}
+
 #[test]
 fn a_document_that_is_too_large_is_listed_and_the_rest_is_taken() {
     let place = Place::new();
-    let good = json!({ "document": {
-        "csaf_version": "2.0", "title": "Red Hat Security Advisory: ok",
-        "aggregate_severity": { "text": "Low" },
-        "tracking": { "id": "RHSA-2024:4", "initial_release_date": "2024-01-01T00:00:00Z",
-            "current_release_date": "2024-01-01T00:00:00Z" },
-    }});
+    let good = advisory("Red Hat Security Advisory: ok", "Low");
     place.put("feed/2024/rhsa-2024_4.json", good.to_string());
     place.put("feed/2024/rhsa-2024_5.json", "");
     let large = fs::File::options();
@@ -109,12 +113,7 @@ fn a_document_that_is_too_large_is_listed_and_the_rest_is_taken() {
 #[test]
 fn texts_of_strangers_do_not_steer_the_terminal() {
     let place = Place::new();
-    let odd = json!({ "document": {
-        "csaf_version": "2.0", "title": "a \u{1b}[31m red\nseverity  None",
-        "aggregate_severity": { "text": "Critical" },
-        "tracking": { "id": "RHSA-2024:4", "initial_release_date": "2024-01-01T00:00:00Z",
-            "current_release_date": "2024-01-01T00:00:00Z" },
-    }});
+    let odd = advisory("a \u{1b}[31m red\nseverity  None", "Critical");
     place.put("feed/2024/rhsa-2024_4.json", odd.to_string());
     place.put("feed/2024/\u{1b}]0;x\u{7}\nadvisories 0.json", "{}");
     let ran = place.update(Path::new("feed"), &[]);
